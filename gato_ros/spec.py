@@ -1,0 +1,279 @@
+"""What one timestep holds, and the robot that it comes from.
+
+A :class:`TimestepSpec` lists the fields of an observation and of an action for *any* embodiment:
+the tokens, the model, the data and the training know nothing else. A :class:`RobotSpec` describes
+one robot (joints by name, limits, cameras, rates) and yields its TimestepSpec.
+
+    spec = load_robot('panda_sim')
+    spec.timestep().actions[0].names      # ('panda_joint1', ..., 'panda_finger_joint1')
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gato_ros.config import ConfigError, data_path, from_dict, read_yaml, to_dict
+
+PATCH = 16  # pixels along a patch's side (paper, section 2.1)
+POSITIONS, VELOCITIES, TORQUES = 'joint_positions', 'joint_velocities', 'joint_torques'
+
+
+@dataclass(frozen=True)
+class ImageField:
+    """A camera image, uint8[height, width, 3] in RGB; both sides are multiples of 16 pixels."""
+
+    name: str
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height % PATCH or self.width % PATCH or min(self.height, self.width) < PATCH:
+            raise ConfigError(f'image {self.name!r} is {self.height}x{self.width}, '
+                              f'expected multiples of {PATCH} pixels')
+
+
+@dataclass(frozen=True)
+class ContinuousField:
+    """A vector of real values, one token each.
+
+    With ``mu_law`` false the values are scaled from [low, high] to [-1, 1]; with it true they are
+    unbounded by nature and go through the mu-law (paper, appendix B).
+    """
+
+    name: str
+    names: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    unit: str = ''
+    mu_law: bool = False
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.low) == len(self.high):
+            raise ConfigError(f'field {self.name!r} has {len(self.names)} names, {len(self.low)} '
+                              f'lower and {len(self.high)} upper limits')
+        for name, low, high in zip(self.names, self.low, self.high, strict=True):
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ConfigError(f'{self.name} of {name!r}: limits [{low}, {high}] '
+                                  'must be finite and rising')
+
+    @property
+    def size(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class DiscreteField:
+    """A vector of whole numbers in [0, count), one token each; count is at most 1024."""
+
+    name: str
+    names: tuple[str, ...]
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 1024:
+            raise ConfigError(f'field {self.name!r} has {self.count} values, expected 1 to 1024')
+
+    @property
+    def size(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class TimestepSpec:
+    """The fields of one timestep; each group is kept in key order (paper, section 2.1)."""
+
+    images: tuple[ImageField, ...] = ()
+    continuous: tuple[ContinuousField, ...] = ()
+    discrete: tuple[DiscreteField, ...] = ()
+    continuous_actions: tuple[ContinuousField, ...] = ()
+    discrete_actions: tuple[DiscreteField, ...] = ()
+
+    def __post_init__(self) -> None:
+        for fields in (self.images, self.tensors, self.actions):
+            names = [f.name for f in fields]
+            if len(set(names)) != len(names):
+                raise ConfigError(f'field names repeat: {", ".join(names)}')
+
+    @property
+    def tensors(self) -> tuple[ContinuousField | DiscreteField, ...]:
+        """Observation fields that are not images, in key order."""
+        return tuple(sorted((*self.continuous, *self.discrete), key=lambda f: f.name))
+
+    @property
+    def actions(self) -> tuple[ContinuousField | DiscreteField, ...]:
+        """Action fields, in key order."""
+        return tuple(sorted((*self.continuous_actions, *self.discrete_actions),
+                            key=lambda f: f.name))
+
+    @property
+    def action_size(self) -> int:
+        """A: action tokens in one timestep."""
+        return sum(f.size for f in self.actions)
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with any field, name, limit or size."""
+        text = json.dumps(to_dict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the policy may see at one moment.
+
+    images          name -> uint8[H, W, 3], RGB
+    proprioception  name -> float64[n] for continuous fields (rad, rad/s, m), int64[n] for discrete
+    text            words that belong to this timestep, usually none
+    stamp_ns        capture time in nanoseconds of the robot's clock
+    """
+
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
+    proprioception: Mapping[str, np.ndarray] = field(default_factory=dict)
+    text: str = ''
+    stamp_ns: int = 0
+
+
+@dataclass(frozen=True)
+class Action:
+    """An answer to one observation.
+
+    values    action field -> float64[n] in the field's unit (Nm), or int64[n]
+    tokens    int64[A]: the ids that were sampled
+    stamp_ns  stamp of the observation that this answers
+    timing_ms stage -> milliseconds
+    """
+
+    values: Mapping[str, np.ndarray]
+    tokens: np.ndarray
+    stamp_ns: int = 0
+    timing_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JointSpec:
+    """One joint, SI units (rad, rad/s, Nm; m, m/s, N for a sliding one).
+
+    position  lower and upper limit
+    velocity  largest speed
+    effort    hard limit of the actuator
+    scale     command at an action of 1.0 (residual effort, or speed, or position by interface)
+    slew      largest change of the command, per second
+    damping   added by the robot's side, command per rad/s
+    """
+
+    name: str
+    controller: str
+    position: tuple[float, float]
+    velocity: float
+    effort: float
+    scale: float
+    slew: float
+    damping: float
+    observe_velocity: bool = True
+
+    def __post_init__(self) -> None:
+        for key in ('velocity', 'effort', 'scale', 'slew'):
+            value = getattr(self, key)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f'joint {self.name!r}: {key} is {value}, expected a number > 0')
+        if self.scale > self.effort:
+            raise ConfigError(f'joint {self.name!r}: scale {self.scale} exceeds its effort limit '
+                              f'{self.effort}')
+
+
+@dataclass(frozen=True)
+class CameraSpec:
+    """One camera: ``topic`` carries sensor_msgs/Image; the policy sees height x width pixels."""
+
+    name: str
+    topic: str
+    height: int
+    width: int
+    max_age_s: float = 0.15
+
+
+@dataclass(frozen=True)
+class RobotSpec:
+    """One robot, as read from ``config/robots/*.yaml``.
+
+    rate_hz      control rate of the policy
+    controllers  controller name -> command topic (Float64MultiArray, its joints in this order)
+    """
+
+    name: str
+    rate_hz: float
+    interface: Literal['effort', 'velocity', 'position']
+    joints: tuple[JointSpec, ...]
+    cameras: tuple[CameraSpec, ...]
+    controllers: dict[str, str]
+    joint_states_topic: str = 'joint_states'
+    joint_states_max_age_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        names = [j.name for j in self.joints]
+        if len(set(names)) != len(names):
+            raise ConfigError(f'robot {self.name!r}: joint names repeat: {", ".join(names)}')
+        for joint in self.joints:
+            if joint.controller not in self.controllers:
+                raise ConfigError(f'joint {joint.name!r} names controller {joint.controller!r}; '
+                                  f'known: {", ".join(self.controllers)}')
+        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise ConfigError(f'robot {self.name!r}: rate_hz is {self.rate_hz}, expected > 0')
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """N names, in the order of every vector in this package."""
+        return tuple(j.name for j in self.joints)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """float64[N]: command at an action of 1.0."""
+        return np.array([j.scale for j in self.joints])
+
+    def timestep(self) -> TimestepSpec:
+        """Return the fields that tokens are made from."""
+        moving = [j for j in self.joints if j.observe_velocity]
+        return TimestepSpec(
+            images=tuple(sorted((ImageField(c.name, c.height, c.width) for c in self.cameras),
+                                key=lambda f: f.name)),
+            continuous=(
+                ContinuousField(POSITIONS, self.joint_names,
+                                tuple(j.position[0] for j in self.joints),
+                                tuple(j.position[1] for j in self.joints), 'rad'),
+                ContinuousField(VELOCITIES, tuple(j.name for j in moving),
+                                tuple(-j.velocity for j in moving),
+                                tuple(j.velocity for j in moving), 'rad/s')),
+            continuous_actions=(
+                ContinuousField(TORQUES, self.joint_names, tuple(-self.scale),
+                                tuple(self.scale), 'Nm'),))
+
+    def example_observation(self, seed: int = 0) -> Observation:
+        """Return a random valid observation, for tests, documents and benchmarks."""
+        rng = np.random.default_rng(seed)
+        spec = self.timestep()
+        return Observation(
+            images={f.name: rng.integers(0, 256, (f.height, f.width, 3), dtype=np.uint8)
+                    for f in spec.images},
+            proprioception={f.name: rng.uniform(f.low, f.high) for f in spec.continuous})
+
+
+def load_robot(name_or_path: str | Path) -> RobotSpec:
+    """Read a robot by name (``panda_sim``) from ``config/robots`` or by the path of a YAML file."""
+    path = Path(name_or_path)
+    if path.suffix not in ('.yaml', '.yml'):
+        path = data_path('config', 'robots', f'{name_or_path}.yaml')
+    return from_dict(RobotSpec, read_yaml(path), str(path))
+
+
+def timestep_from_dict(data: Any, where: str) -> TimestepSpec:
+    """Rebuild a TimestepSpec from :func:`gato_ros.config.to_dict`'s form, as checkpoints hold."""
+    return from_dict(TimestepSpec, data, where)
