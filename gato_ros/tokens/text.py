@@ -1,0 +1,45 @@
+"""Text to SentencePiece ids and back; 32,000 ids are reserved, the shipped model uses fewer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from gato_ros.config import ConfigError
+from gato_ros.tokens.vocab import TEXT
+
+DEFAULT_MODEL = Path(__file__).resolve().parent.parent / 'assets' / 'text.model'
+
+
+class TextTokenizer:
+    """A SentencePiece model of at most 32,000 pieces.
+
+    Raises ConfigError when the file is missing, is no SentencePiece model or is too large.
+    """
+
+    def __init__(self, model: Path = DEFAULT_MODEL) -> None:
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(f'{model} is not a readable SentencePiece model') from error
+        if self._pieces.vocab_size() > TEXT[1]:
+            raise ConfigError(f'{model} has {self._pieces.vocab_size()} pieces, '
+                              f'expected at most {TEXT[1]}')
+
+    def encode(self, text: str) -> np.ndarray:
+        """Return int32[n] ids; an empty text gives none."""
+        return np.asarray(self._pieces.encode(text), dtype=np.int32)
+
+    def decode(self, ids: np.ndarray) -> str:
+        """Return the text of ids; ids beyond the model's pieces are left out."""
+        known = self._pieces.vocab_size()
+        return str(self._pieces.decode([int(i) for i in ids if 0 <= i < known]))
+
+
+@lru_cache(maxsize=4)
+def load_text(model: Path = DEFAULT_MODEL) -> TextTokenizer:
+    """Return the tokenizer of a model file, read once in a process."""
+    return TextTokenizer(model)
