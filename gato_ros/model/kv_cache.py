@@ -1,0 +1,49 @@
+"""A ring of keys and values of fixed size; the window says which slots hold what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gato_ros.tokens.context import ContextWindow
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCache:
+    """One layer's keys and values (H, slots, key_size) and projected distances (H, n, key_size).
+
+    """
+
+    keys: Tensor
+    values: Tensor
+    distances: Tensor
+
+    def write(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Put new keys and values, (H, T, key_size), into their slots."""
+        self.keys.index_copy_(1, slots, keys)
+        self.values.index_copy_(1, slots, values)
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Where T new tokens go and what each of them may see.
+
+    slots int64[T], distance int64 (T, slots) clamped to the model's largest, mask bool (T, slots)
+    """
+
+    slots: Tensor
+    distance: Tensor
+    mask: Tensor
+
+
+def reach(window: ContextWindow, slots: np.ndarray, max_distance: int,
+          device: torch.device | str = 'cpu') -> Reach:
+    """Compute the reach of the tokens in ``slots``, which the window already holds."""
+    distance = window.position[slots][:, None] - window.position[None, :]
+    mask = window.visible[None, :] & (distance >= 0)
+    clamped = np.clip(distance, 0, max_distance - 1)
+    return Reach(torch.from_numpy(slots).to(device), torch.from_numpy(clamped).to(device),
+                 torch.from_numpy(mask).to(device))
