@@ -1,0 +1,153 @@
+"""The policy: sampled tokens, the context it keeps, and checkpoints that it refuses."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from gato_ros.model.layout import sequence_layout
+from gato_ros.policy.checkpoint import CheckpointError, load_checkpoint
+from gato_ros.policy.policy import GatoPolicy
+from gato_ros.spec import TORQUES
+from gato_ros.tokens import vocab
+from gato_ros.tokens.sequence import TimestepTokenizer
+
+
+@pytest.fixture
+def policy(make_checkpoint, robot):
+    return GatoPolicy(load_checkpoint(make_checkpoint()), robot.timestep())
+
+
+def greedy_by_hand(model, tokenizer, blocks, observation):
+    """The likeliest action tokens by recomputing the whole window for every token."""
+    ids = []
+    for _ in range(8):
+        former = np.array(ids + [32000] * (8 - len(ids)), np.int32)
+        whole = tokenizer.encode(observation.images, observation.proprioception,
+                                 tokenizer.decode_action(former))
+        parts = [*blocks, whole]
+        layout = sequence_layout([b.layout for b in parts], pinned=1)
+        stack = torch.from_numpy(np.concatenate([b.ids for b in parts])).long()[None]
+        patches = torch.from_numpy(np.concatenate([b.patches for b in parts]))[None]
+        hidden = model(stack, patches, layout, layout.causal_mask())[0, -9 + len(ids)]
+        ids.append(int(model.logits(hidden, *vocab.CONTINUOUS).argmax()) + vocab.CONTINUOUS[0])
+    return ids
+
+
+def test_tokens_equal_a_full_recomputation_with_what_was_sent(policy, robot):
+    tokenizer, rng = TimestepTokenizer(robot.timestep()), np.random.default_rng(0)
+    policy.reset('stack the red block')
+    blocks, sent = [tokenizer.sentence('stack the red block')], None
+    for seed in range(4):
+        observation = robot.example_observation(seed)
+        action = policy.act(observation, sent)
+        assert action.tokens.tolist() == greedy_by_hand(
+            policy.checkpoint.model, tokenizer, blocks, observation)
+        # The gate changed the action: the context must hold what was sent, not what was sampled.
+        sent = {TORQUES: rng.uniform(-5, 5, 8)}
+        blocks.append(tokenizer.encode(observation.images, observation.proprioception, sent))
+
+
+def test_what_was_sent_changes_the_next_answer(policy, robot):
+    answers = []
+    for sent in (None, {TORQUES: np.full(8, 4.0)}):
+        policy.reset()
+        policy.act(robot.example_observation(0))
+        answers.append(policy.act(robot.example_observation(1), sent).tokens.tolist())
+    assert answers[0] != answers[1]
+
+
+def test_sampled_tokens_stay_in_the_allowed_range(make_checkpoint, robot):
+    policy = GatoPolicy(load_checkpoint(make_checkpoint()), robot.timestep(), temperature=50.0)
+    for seed in range(5):
+        action = policy.act(robot.example_observation(seed))
+        assert ((action.tokens >= 32000) & (action.tokens < 33024)).all()
+        assert (np.abs(action.values[TORQUES]) <= robot.scale).all()
+
+
+def test_the_same_seed_answers_alike_after_a_reset(make_checkpoint, robot):
+    policy = GatoPolicy(load_checkpoint(make_checkpoint()), robot.timestep(), temperature=1.0)
+    runs = []
+    for _ in range(2):
+        policy.reset('lift')
+        runs.append([policy.act(robot.example_observation(s)).tokens.tolist() for s in range(3)])
+    assert runs[0] == runs[1]
+    policy.reset('stack')
+    assert policy.act(robot.example_observation(0)).tokens.tolist() != runs[0][0]
+
+
+def test_a_long_episode_keeps_the_window_full_and_the_prompt_in_it(make_checkpoint, robot):
+    policy = GatoPolicy(load_checkpoint(make_checkpoint()), robot.timestep())
+    policy.reset('stack the red block')
+    prompt = policy.window.pinned
+    for seed in range(25):
+        policy.act(robot.example_observation(seed))
+    timestep = len(policy.tokenizer.layout())
+    assert policy.window.timesteps == (1024 - prompt) // timestep
+    assert policy.window.visible[:prompt].all()
+
+
+def test_the_answer_carries_the_observations_stamp_and_times(policy, robot):
+    observation = dataclasses.replace(robot.example_observation(), stamp_ns=123)
+    action = policy.act(observation)
+    assert action.stamp_ns == 123
+    assert set(action.timing_ms) == {'tokenise', 'prefill', 'decode', 'total'}
+
+
+def test_a_checkpoint_of_another_robot_is_refused_with_both_values(make_checkpoint, robot):
+    other = dataclasses.replace(robot, cameras=(
+        robot.cameras[0], dataclasses.replace(robot.cameras[1], height=32)))
+    with pytest.raises(CheckpointError, match=r'images\[1\].height is 64 in the checkpoint and 32'):
+        GatoPolicy(load_checkpoint(make_checkpoint()), other.timestep())
+
+
+def spoil_weights(folder):
+    path = folder / 'model.safetensors'
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def spoil_header(folder):
+    (folder / 'model.safetensors').write_bytes(b'\xff' * 8 + b'{' * 100)
+
+
+def spoil_json(folder):
+    (folder / 'config.json').write_text('{"architecture": ')
+
+
+def spoil_key(folder):
+    data = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps({**data, 'run_me': 'rm -rf'}))
+
+
+def spoil_shape(folder):
+    data = json.loads((folder / 'config.json').read_text())
+    data['architecture']['layers'] = 3
+    (folder / 'config.json').write_text(json.dumps(data))
+
+
+def spoil_format(folder):
+    data = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps({**data, 'format': 99}))
+
+
+@pytest.mark.parametrize(('spoil', 'sentence'), [
+    (spoil_weights, r'model\.safetensors is truncated or no safetensors file'),
+    (spoil_header, r'model\.safetensors is truncated or no safetensors file'),
+    (spoil_json, r'config\.json is not usable'),
+    (spoil_key, r"unknown key 'run_me'"),
+    (spoil_shape, r'blocks\.2\.\S+ has shape none, expected \('),
+    (spoil_format, r'format is 99, expected 1'),
+    (lambda folder: (folder / 'config.json').unlink(), r'config\.json is missing')])
+def test_a_spoilt_checkpoint_is_refused_in_a_sentence(make_checkpoint, spoil, sentence):
+    folder = make_checkpoint()
+    spoil(folder)
+    with pytest.raises(CheckpointError, match=sentence):
+        load_checkpoint(folder)
+
+
+def test_weights_that_are_not_finite_are_refused(make_checkpoint, lively_model):
+    lively_model.norm.weight[3] = float('nan')
+    with pytest.raises(CheckpointError, match=r'norm\.weight holds values that are not finite'):
+        load_checkpoint(make_checkpoint())
