@@ -1,0 +1,168 @@
+"""The environment: one robot, one task, seeded episodes, and nothing seen beyond the sensors."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import numpy as np
+
+from gato_ros.sim.judge import Judge
+from gato_ros.sim.randomise import Randomiser
+from gato_ros.sim.render import Camera
+from gato_ros.sim.reset import reset
+from gato_ros.sim.tasks import Task
+from gato_ros.sim.world import BLOCKS, World
+from gato_ros.spec import POSITIONS, VELOCITIES, Observation, RobotSpec
+
+
+class StackingEnv:
+    """Blocks on a table before an arm that takes residual torques; N joints in robot's order.
+
+    randomise  draw light, colours, cameras, friction and masses anew at every reset; may be
+               changed between episodes
+    render     without it observations hold no images, and no OpenGL is needed
+    """
+
+    def __init__(self, robot: RobotSpec, task: Task, randomise: bool = False,
+                 render: bool = True) -> None:
+        self.robot, self.task = robot, task
+        self.world = World(robot)
+        self._randomiser = Randomiser(self.world.model)
+        self.randomise, self._render = randomise, render
+        self._cameras: dict[tuple[int, int], Camera] = {}
+        self._velocities = np.array([j.observe_velocity for j in robot.joints])
+        self.reset(seed=0)
+
+    def reset(self, seed: int) -> Observation:
+        """Start the episode of this seed; the same seed gives the same episode, bit by bit."""
+        rng = np.random.default_rng(seed)
+        self._randomiser.restore()
+        reset(self.world, self.task, rng)
+        if self.randomise:  # after the reset: blocks and arm start alike with and without it
+            self._randomiser.draw(rng)
+        self.world.data.time = 1.0 / self.robot.rate_hz  # so that no stamp is ever 0
+        self.world.advance(np.zeros(len(self.robot.joints)), 0)
+        self._command = np.zeros(len(self.robot.joints))
+        self._judge = Judge(self.world, self.task)
+        return self.observe()
+
+    def observe(self) -> Observation:
+        """Return what the sensors see now."""
+        world = self.world
+        images = {c.name: self.render(c.name, c.height, c.width)
+                  for c in self.robot.cameras} if self._render else {}
+        return Observation(
+            images=images,
+            proprioception={POSITIONS: world.joint_positions.copy(),
+                            VELOCITIES: world.joint_velocities[self._velocities]},
+            stamp_ns=round(world.data.time * 1e9))
+
+    def step(self, effort: np.ndarray, delay_s: float = 0.0) -> Observation:
+        """Pass one control period under ``effort``, float64[N] in Nm (N for the finger).
+
+        The former command acts for ``delay_s`` first, as it does while a policy thinks.
+        """
+        effort = self._checked(effort)
+        world = self.world
+        period_s = world.period_steps * world.timestep_s
+        if not 0.0 <= delay_s <= period_s:
+            raise ValueError(f'delay_s is {delay_s}, expected 0 to the control period {period_s}')
+        late = round(delay_s / world.timestep_s)
+        if late:
+            world.advance(self._command, late)
+        world.advance(effort, world.period_steps - late)
+        self._command = effort
+        self._judge.watch()
+        return self.observe()
+
+    def advance(self, effort: np.ndarray, seconds: float) -> None:
+        """Pass ``seconds``, a multiple of the physics step, under ``effort``; no pictures."""
+        effort = self._checked(effort)
+        steps = round(seconds / self.world.timestep_s)
+        if steps < 0 or abs(steps * self.world.timestep_s - seconds) > 1e-6:
+            raise ValueError(f'seconds is {seconds}, expected a multiple of the physics step '
+                             f'{self.world.timestep_s}')
+        self.world.advance(effort, steps)
+        self._command = effort
+        self._judge.watch()
+
+    def render(self, camera: str, height: int = 480, width: int = 480) -> np.ndarray:
+        """Return uint8[height, width, 3], RGB, from ``camera`` ('front' or 'wrist')."""
+        cameras = [self.world.model.cam(i).name for i in range(self.world.model.ncam)]
+        if camera not in cameras:
+            raise ValueError(f'camera {camera!r} is unknown, expected one of {", ".join(cameras)}')
+        size = height, width
+        if size not in self._cameras:
+            self._cameras[size] = Camera(self.world.model, height, width)
+        return self._cameras[size].picture(self.world.data, camera)
+
+    def targets(self) -> dict[str, np.ndarray]:
+        """Return the simulator's state, float64 in the base frame: for training targets only.
+
+        <block>_position  [3] m         <block>_from_tcp  [3] m
+        <block>_yaw       [2]           (cos 4a, sin 4a): a cube looks alike after a quarter turn
+        tcp_position      [3] m
+        """
+        world = self.world
+        tcp = world.tcp
+        values = {'tcp_position': tcp}
+        for name in BLOCKS:
+            angle = 4 * world.block_yaw(name)
+            values[f'{name}_position'] = world.block(name)
+            values[f'{name}_from_tcp'] = world.block(name) - tcp
+            values[f'{name}_yaw'] = np.array([np.cos(angle), np.sin(angle)])
+        return values
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was solved, for a quarter of a second on end."""
+        return self._judge.success
+
+    @property
+    def failure(self) -> str:
+        """What went wrong so far; '' on success."""
+        return self._judge.failure
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the reset."""
+        return float(self.world.data.time) - 1.0 / self.robot.rate_hz
+
+    @property
+    def time_limit_s(self) -> float:
+        """Time after which an episode counts as failed."""
+        return self.task.time_limit_s
+
+    def close(self) -> None:
+        """Free the cameras."""
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras.clear()
+
+    def _checked(self, effort: np.ndarray) -> np.ndarray:
+        effort = np.array(effort, dtype=np.float64)
+        if effort.shape != (len(self.robot.joints),):
+            raise ValueError(f'effort has shape {effort.shape}, expected '
+                             f'({len(self.robot.joints)},): one value for each joint of '
+                             f'{self.robot.name!r}')
+        if not np.all(np.isfinite(effort)):
+            raise ValueError(f'effort is {effort.tolist()}, expected finite numbers')
+        return effort
+
+
+class _Acts(Protocol):
+    def act(self) -> np.ndarray: ...
+
+
+def view(env: StackingEnv, actor: _Acts) -> None:
+    """Show ``actor`` at work in a window, in real time, until it is closed or time is up."""
+    import mujoco.viewer
+
+    period_s = 1.0 / env.robot.rate_hz
+    with mujoco.viewer.launch_passive(env.world.model, env.world.data) as window:
+        while window.is_running() and not env.success and env.time_s < env.time_limit_s:
+            started = time.monotonic()
+            env.advance(actor.act(), period_s)
+            window.sync()
+            time.sleep(max(0.0, period_s - (time.monotonic() - started)))

@@ -1,0 +1,37 @@
+"""Environments for the simulator's tests: real physics, without pictures unless a test asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gato_ros.sim import Expert, StackingEnv, load_task
+from gato_ros.spec import RobotSpec, load_robot
+
+
+@pytest.fixture(scope='session')
+def robot() -> RobotSpec:
+    return load_robot('panda_sim')
+
+
+@pytest.fixture
+def make_env(robot: RobotSpec) -> Callable[..., StackingEnv]:
+    def make(task: str = 'stack_wide', render: bool = False, **options: bool) -> StackingEnv:
+        return StackingEnv(robot, load_task(task), render=render, **options)
+
+    return make
+
+
+@pytest.fixture
+def solve() -> Callable[[StackingEnv], int]:
+    """Let the expert act until success or the time limit; returns the number of steps."""
+
+    def run(env: StackingEnv) -> int:
+        expert, steps = Expert(env), 0
+        while not env.success and env.time_s < env.time_limit_s:
+            env.step(expert.act())
+            steps += 1
+        return steps
+
+    return run
