@@ -1,0 +1,128 @@
+"""One episode on disk: a safetensors file of arrays with its provenance in the header.
+
+    image/<name>   uint8[T, H, W, 3]     observations
+    tensor/<name>  float64|int64[T, n]
+    action/<name>  float64|int64[T, n]   what the demonstrator would do: the label
+    sent/<name>    float64|int64[T, n]   what was really sent: enters the context
+    target/<name>  float32[T, n]         simulator's state, for training targets only
+
+A file is written aside, synced and renamed, so a finished episode is whole or absent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from gato_ros.config import ConfigError, from_dict
+from gato_ros.spec import Observation
+
+SUFFIX = '.safetensors'
+
+
+class EpisodeError(ValueError):
+    """An episode file that cannot be read; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """Where an episode comes from.
+
+    spec_hash  hash of the TimestepSpec; source  who acted; noise  of the torque, share of scale
+    """
+
+    robot: str
+    spec_hash: str
+    task: str
+    sentence: str
+    seed: int
+    source: Literal['expert', 'policy', 'teleoperation']
+    success: bool
+    length: int = 0
+    noise: float = 0.0
+    randomised: bool = False
+    version: str = ''
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class EpisodeWriter:
+    """Collects timesteps, then writes them once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[np.ndarray]] = {}
+        self.length = 0
+
+    def add(self, observation: Observation, action: Mapping[str, np.ndarray],
+            sent: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
+        """Append one timestep."""
+        groups = (('image', observation.images), ('tensor', observation.proprioception),
+                  ('action', action), ('sent', sent))
+        row = {f'{group}/{name}': np.asarray(value)
+               for group, values in groups for name, value in values.items()}
+        row |= {f'target/{k}': np.asarray(v, dtype=np.float32) for k, v in targets.items()}
+        for key, value in row.items():
+            self._rows.setdefault(key, []).append(value)
+        self.length += 1
+
+    def save(self, path: Path, info: EpisodeInfo) -> None:
+        """Write the file aside, sync it, then give it its name."""
+        info = dataclasses.replace(info, length=self.length)
+        arrays = {key: np.stack(rows) for key, rows in self._rows.items()}
+        aside = path.with_suffix('.part')
+        save_file(arrays, aside, metadata={'info': json.dumps(dataclasses.asdict(info))})
+        with aside.open('rb') as handle:
+            os.fsync(handle.fileno())
+        os.replace(aside, path)
+
+
+def read_info(path: Path) -> EpisodeInfo:
+    """Read an episode's header; EpisodeError when the file is truncated or no episode."""
+    try:
+        with safe_open(path, 'numpy') as handle:
+            info = from_dict(EpisodeInfo, json.loads((handle.metadata() or {})['info']), str(path))
+            lengths = {key: handle.get_slice(key).get_shape()[0] for key in handle.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError, ConfigError) as error:
+        raise EpisodeError(f'{path} is truncated or no episode: {error}') from error
+    wrong = next((key for key, length in lengths.items() if length != info.length), None)
+    if wrong is not None or not lengths:
+        raise EpisodeError(f'{path}: {wrong or "every array"} has {lengths.get(wrong or "", 0)} '
+                           f'timesteps, the header says {info.length}')
+    return info
+
+
+def read_slice(path: Path, start: int, stop: int) -> dict[str, dict[str, np.ndarray]]:
+    """Read timesteps [start, stop) as ``{group: {name: array}}``, touching only their bytes."""
+    groups: dict[str, dict[str, np.ndarray]] = {
+        'image': {}, 'tensor': {}, 'action': {}, 'sent': {}, 'target': {}}
+    try:
+        with safe_open(path, 'numpy') as handle:
+            for key in handle.keys():  # noqa: SIM118
+                group, name = key.split('/', 1)
+                groups[group][name] = handle.get_slice(key)[start:stop]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise EpisodeError(f'{path} is truncated or no episode: {error}') from error
+    return groups
+
+
+def list_episodes(folder: Path, spec_hash: str | None = None) -> list[tuple[Path, EpisodeInfo]]:
+    """Return every episode below a folder, sorted by path.
+
+    Raises EpisodeError when there is none, or when one was recorded by another specification.
+    """
+    found = [(path, read_info(path)) for path in sorted(folder.rglob(f'*{SUFFIX}'))]
+    if not found:
+        raise EpisodeError(f'{folder} holds no episodes; write some with: gato-ros collect')
+    for path, info in found:
+        if spec_hash is not None and info.spec_hash != spec_hash:
+            raise EpisodeError(f'{path} was recorded with specification {info.spec_hash}, '
+                               f'expected {spec_hash}, that of the robot in training')
+    return found

@@ -1,0 +1,164 @@
+"""Demonstrations from the scripted expert, or its labels for what a policy sees.
+
+    gato-ros collect --out data/stack --episodes 1000
+    gato-ros collect --out data/stack-dagger --episodes 300 --policy runs/stack/checkpoint
+
+With a policy the policy acts and the expert labels every timestep (dataset aggregation). One file
+per episode, named by its seed: a finished one is never made again, so the command can be given
+twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import gato_ros
+from gato_ros.config import ConfigError
+from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter
+from gato_ros.sim import Expert, StackingEnv, load_task
+from gato_ros.spec import TORQUES, Action, Observation, RobotSpec, load_robot
+
+FIRST_TRAINING_SEED = 100_000  # seeds below are for validation and test, never for training
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """What to collect.
+
+    tasks       names, taken in turn by seed
+    noise       largest deviation of the torque noise, share of full scale, drawn per episode
+    delay_s     largest delay of a command, drawn per episode: a policy needs time to think
+    policy      checkpoint that acts while the expert labels; None: the expert acts
+    """
+
+    out: Path
+    episodes: int
+    tasks: tuple[str, ...] = ('stack_wide',)
+    robot: str = 'panda_sim'
+    first_seed: int = FIRST_TRAINING_SEED
+    noise: float = 0.2
+    delay_s: float = 0.02
+    randomise: bool = False
+    policy: Path | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.first_seed < FIRST_TRAINING_SEED:
+            raise ConfigError(f'first seed is {self.first_seed}, expected at least '
+                              f'{FIRST_TRAINING_SEED}: lower ones are for validation and test')
+        if not 0 <= self.noise <= 1:
+            raise ConfigError(f'noise is {self.noise}, expected a share of full scale in [0, 1]')
+
+
+def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
+    """Write the missing episodes; yield (seed, success) as they are finished."""
+    for task in settings.tasks:
+        load_task(task)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    seeds = [seed for seed in range(settings.first_seed, settings.first_seed + settings.episodes)
+             if not _file(settings, seed).exists()]
+    workers = settings.workers or os.cpu_count() or 1
+    context = multiprocessing.get_context('spawn')
+    with context.Pool(workers, _start_worker, (settings,)) as pool:
+        yield from pool.imap_unordered(_collect_one, seeds)
+
+
+class Disturbance:
+    """Torque noise: white, and now and then a push of a few steps that moves the arm away."""
+
+    def __init__(self, rng: np.random.Generator, deviation: float, joints: int) -> None:
+        self._rng, self._deviation = rng, deviation
+        self._push, self._left = np.zeros(joints), 0
+
+    def draw(self) -> np.ndarray:
+        """Return float64[N], as a share of full scale; the gripper, last, is left alone."""
+        if self._left == 0:
+            self._push[:] = 0
+            if self._rng.random() < 0.04:
+                self._left = int(self._rng.integers(3, 9))
+                self._push = self._rng.normal(0, 2 * self._deviation, len(self._push))
+        else:
+            self._left -= 1
+        noise = self._push + self._rng.normal(0, self._deviation, len(self._push))
+        noise[-1] = 0
+        return noise
+
+
+class _Worker:
+    """One process's environments, and its policy."""
+
+    def __init__(self, settings: CollectSettings) -> None:
+        self.settings = settings
+        self.robot: RobotSpec = load_robot(settings.robot)
+        self.hash = self.robot.timestep().hash
+        self._envs: dict[str, StackingEnv] = {}
+        self.policy = None
+        if settings.policy is not None:
+            import torch
+
+            from gato_ros.policy.checkpoint import load_checkpoint
+            from gato_ros.policy.policy import GatoPolicy
+            torch.set_num_threads(1)
+            self.policy = GatoPolicy(load_checkpoint(settings.policy), self.robot.timestep())
+
+    def env(self, task: str) -> StackingEnv:
+        if task not in self._envs:
+            self._envs[task] = StackingEnv(self.robot, load_task(task),
+                                           randomise=self.settings.randomise)
+        return self._envs[task]
+
+    def collect(self, seed: int) -> tuple[int, bool]:
+        settings, scale = self.settings, self.robot.scale
+        rng = np.random.default_rng((seed, 1))
+        env = self.env(settings.tasks[seed % len(settings.tasks)])
+        deviation = float(rng.uniform(0, settings.noise))
+        delay_s = float(rng.uniform(0, settings.delay_s))
+        disturbance = Disturbance(rng, deviation, len(scale))
+        expert, writer = Expert(env), EpisodeWriter()
+        observation = env.reset(seed)
+        if self.policy is not None:
+            self.policy.reset(env.task.sentence)
+        sent: np.ndarray | None = None
+        while not env.success and env.time_s < env.time_limit_s:
+            label = expert.act()
+            wish = self._act(observation, sent) if self.policy is not None else label
+            sent = np.clip(wish + disturbance.draw() * scale, -scale, scale)
+            writer.add(observation, {TORQUES: label}, {TORQUES: sent}, env.targets())
+            observation = env.step(sent, delay_s)
+        writer.save(_file(settings, seed), EpisodeInfo(
+            robot=self.robot.name, spec_hash=self.hash, task=env.task.name,
+            sentence=env.task.sentence, seed=seed,
+            source='expert' if self.policy is None else 'policy', success=env.success,
+            noise=deviation, randomised=settings.randomise, version=gato_ros.__version__,
+            extra={'delay_s': delay_s, 'policy': str(settings.policy or '')}))
+        return seed, env.success
+
+    def _act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
+        assert self.policy is not None
+        action: Action = self.policy.act(observation, None if sent is None else {TORQUES: sent})
+        return action.values[TORQUES]
+
+
+_worker: _Worker
+
+
+def _start_worker(settings: CollectSettings) -> None:
+    global _worker
+    with contextlib.suppress(OSError):
+        os.nice(5)  # collecting never starves what a person is doing
+    _worker = _Worker(settings)
+
+
+def _collect_one(seed: int) -> tuple[int, bool]:
+    return _worker.collect(seed)
+
+
+def _file(settings: CollectSettings, seed: int) -> Path:
+    return settings.out / f'{seed:08d}{SUFFIX}'

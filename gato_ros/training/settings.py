@@ -1,0 +1,98 @@
+"""The settings of a training run, as read from ``config/training/*.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which sequences are drawn.
+
+    folders            of episodes
+    timesteps          in a sequence, the prompt not counted
+    prompt_fraction    share of sequences behind a demonstration (paper, section 2.2: 0.25)
+    prompt_timesteps   in such a demonstration
+    sentence_fraction  share of sequences behind their task's sentence
+    auxiliary          whether the simulator's state serves as a training target
+    """
+
+    folders: tuple[str, ...]
+    timesteps: int = 1
+    prompt_fraction: float = 0.25
+    prompt_timesteps: int = 1
+    sentence_fraction: float = 0.125
+    auxiliary: bool = True
+
+    def __post_init__(self) -> None:
+        if self.timesteps < 1 or self.prompt_timesteps < 1:
+            raise ConfigError(f'timesteps is {self.timesteps} and prompt_timesteps '
+                              f'{self.prompt_timesteps}, expected at least 1')
+        if not (self.prompt_fraction >= 0 and self.sentence_fraction >= 0
+                and self.prompt_fraction + self.sentence_fraction <= 1):
+            raise ConfigError(f'prompt_fraction {self.prompt_fraction} and sentence_fraction '
+                              f'{self.sentence_fraction} must be shares of one whole')
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a model is trained.
+
+    steps, batch        optimiser steps, sequences in each over all processes
+    learning_rate       peak, after ``warmup`` steps; falls by a cosine to a tenth
+    smoothing_bins      deviation of the Gaussian over neighbouring bins as target; 0: one-hot
+    history_dropout     share of sequences in which timesteps see only themselves
+    auxiliary_weight    of the training-only regression beside the masked loss
+    average             decay of the weights' moving average, which is what is saved
+    window_timesteps    visible at control; null: all that fit in 1024 tokens
+    precision           of the matrix products; float32 is faster on CPUs without AMX
+    """
+
+    robot: str
+    model: str
+    data: DataSettings
+    steps: int
+    batch: int
+    learning_rate: float = 1e-4
+    warmup: int = 500
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    smoothing_bins: float = 0.0
+    history_dropout: float = 0.0
+    auxiliary_weight: float = 0.0
+    average: float = 0.999
+    window_timesteps: int | None = None
+    temperature: float = 0.0
+    precision: Literal['bfloat16', 'float32'] = 'bfloat16'
+    seed: int = 0
+    save_every: int = 500
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.save_every, self.log_every) < 1:
+            raise ConfigError('steps, batch, save_every and log_every must be at least 1')
+        if self.auxiliary_weight and not self.data.auxiliary:
+            raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but data.auxiliary '
+                              'is false')
+
+
+def load_settings(name_or_path: str | Path, **changes: object) -> TrainSettings:
+    """Read settings by name (``stack_small``) or path; ``changes`` override single keys.
+
+    A change of a key in ``data`` is written ``data.timesteps=6``.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in ('.yaml', '.yml'):
+        path = data_path('config', 'training', f'{name_or_path}.yaml')
+    values = read_yaml(path)
+    for key, value in changes.items():
+        place = values
+        *parents, last = key.split('.')
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return from_dict(TrainSettings, values, str(path))
