@@ -1,0 +1,62 @@
+"""Health as diagnostic_msgs: one status of a node, its level, its sentence, its figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from gato_ros.nodes import qos
+
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+
+
+class Diagnostics:
+    """Publishes one status; ``/diagnostics`` is global by convention and so absolute."""
+
+    def __init__(self, node: Node, name: str, hardware_id: str) -> None:
+        self._node, self._name, self._hardware_id = node, name, hardware_id
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', qos.EVENTS)
+
+    def publish(self, level: bytes, message: str, values: Mapping[str, object]) -> None:
+        """Publish one status with ``values`` as text."""
+        status = DiagnosticStatus(level=level, name=self._name, message=message,
+                                  hardware_id=self._hardware_id)
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        msg = DiagnosticArray(status=[status])
+        msg.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(msg)
+
+
+class StepStatistics:
+    """Figures of a control loop: its rate, its latency, what it refused."""
+
+    def __init__(self) -> None:
+        self.steps = self.skipped = 0
+        self.refusals: Counter[str] = Counter()
+        self._ends: deque[float] = deque(maxlen=1000)
+        self._latencies_ms: deque[float] = deque(maxlen=1000)
+
+    def add(self, latency_ms: float, skipped: int) -> None:
+        """Count a step that has just ended, and the control periods left out before it."""
+        self.steps += 1
+        self.skipped += skipped
+        self._ends.append(time.monotonic())
+        self._latencies_ms.append(latency_ms)
+
+    def values(self) -> dict[str, object]:
+        """Return the figures: rate over five seconds, latency over the last thousand steps."""
+        latencies = np.array(list(self._latencies_ms) or [0.0])
+        ends = [end for end in list(self._ends) if end > time.monotonic() - 5.0]
+        rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else 0.0
+        return {'rate_hz': f'{rate:.2f}', 'steps': self.steps, 'skipped_periods': self.skipped,
+                'latency_ms_p50': f'{np.percentile(latencies, 50):.1f}',
+                'latency_ms_p99': f'{np.percentile(latencies, 99):.1f}',
+                'latency_ms_max': f'{latencies.max():.1f}',
+                'refusals': json.dumps(dict(self.refusals))}

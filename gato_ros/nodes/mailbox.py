@@ -1,0 +1,85 @@
+"""The newest message of one source, with its stamp and the moment of its arrival."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar('T')
+
+
+class Stale(Exception):
+    """Nothing usable has arrived; the sentence names the source, the age and the limit."""
+
+
+@dataclass(frozen=True)
+class Letter(Generic[T]):
+    """One message.
+
+    stamp_ns   capture time on the robot's clock, nanoseconds
+    arrived_s  time of arrival on this process's steady clock, seconds
+    """
+
+    value: T
+    stamp_ns: int
+    arrived_s: float
+
+
+class Mailbox(Generic[T]):
+    """One slot, thread-safe; ``history`` former messages can still be found by their stamp.
+
+    limit_set_in  where the age limit comes from, for the sentence that refuses an old message
+    """
+
+    def __init__(self, source: str, max_age_s: float, history: int = 0,
+                 limit_set_in: str = "max_age_s in the robot's YAML file") -> None:
+        self.source = source
+        self.max_age_s = max_age_s
+        self._limit_set_in = limit_set_in
+        self._letters: deque[Letter[T]] = deque(maxlen=history + 1)
+        self._lock = threading.Lock()
+
+    def put(self, value: T, stamp_ns: int) -> bool:
+        """Store a message; true when its stamp lies before the last one's: time began anew.
+
+        What came before such a jump belongs to another time and is forgotten.
+        """
+        letter = Letter(value, stamp_ns, time.monotonic())
+        with self._lock:
+            back = bool(self._letters) and stamp_ns < self._letters[-1].stamp_ns
+            if back:
+                self._letters.clear()
+            self._letters.append(letter)
+        return back
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._letters.clear()
+
+    def newest(self) -> Letter[T] | None:
+        """Return the newest message of whatever age, or None."""
+        with self._lock:
+            return self._letters[-1] if self._letters else None
+
+    def at(self, stamp_ns: int) -> Letter[T] | None:
+        """Return the message with exactly this stamp if it is still kept, or None."""
+        with self._lock:
+            return next((m for m in reversed(self._letters) if m.stamp_ns == stamp_ns), None)
+
+    def fresh(self, now_s: float | None = None) -> Letter[T]:
+        """Return the newest message.
+
+        Raises Stale when there is none or when it arrived more than ``max_age_s`` ago.
+        """
+        letter = self.newest()
+        if letter is None:
+            raise Stale(f'{self.source}: nothing has arrived')
+        age = (time.monotonic() if now_s is None else now_s) - letter.arrived_s
+        if age > self.max_age_s:
+            raise Stale(f'{self.source}: the newest message is {age:.2f} s old, expected at most '
+                        f'{self.max_age_s} s ({self._limit_set_in})')
+        return letter

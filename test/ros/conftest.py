@@ -1,0 +1,51 @@
+"""Real ROS over real DDS, in a domain of its own: a random number for every test module."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 (rclpy) is not installed')
+
+import rclpy
+from ros_bench import ROOT, Bench, Processes
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_DOMAIN_ID', str(random.SystemRandom().randrange(1, 100)))
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        patch.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('log')))
+        patch.setenv('OMP_NUM_THREADS', '1')
+        patch.setenv('PYTHONPATH', str(ROOT))
+        yield
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Start rclpy; an indirect parameter holds ROS parameters of the nodes of this process."""
+    args = ['--ros-args']
+    for name, value in getattr(request, 'param', {}).items():
+        args += ['-p', f'{name}:={value}']
+    rclpy.init(args=args)
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    children = Processes(tmp_path)
+    yield children
+    children.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.ros)

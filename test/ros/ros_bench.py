@@ -1,0 +1,106 @@
+"""Helpers of the ROS tests: polling, nodes of this process, child processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 30.0  # for whatever should come; a busy machine is slow
+
+
+def until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S, what: str = '') -> Any:
+    """Poll until ``condition()`` is true and return its value; fail when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f'{what or condition} did not come true within {timeout_s} s')
+
+
+class Bench:
+    """Nodes of this process in one executor on a thread of its own."""
+
+    def __init__(self) -> None:
+        self.executor = SingleThreadedExecutor()
+        self.node = Node('bench')
+        self.nodes = [self.node]
+        self.executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self.executor.spin()
+
+    def add(self, node: Node) -> Node:
+        """Spin ``node`` too, and close it at the end."""
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def publisher(self, kind: type, topic: str, profile: Any = 10) -> Any:
+        return self.node.create_publisher(kind, topic, profile)
+
+    def record(self, kind: type, topic: str, profile: Any = 10) -> list:
+        """Return a list that grows by (steady arrival time, message)."""
+        rows: list = []
+        self.node.create_subscription(
+            kind, topic, lambda msg: rows.append((time.monotonic(), msg)), profile)
+        return rows
+
+    def close(self) -> None:
+        rclpy.try_shutdown()
+        self._thread.join(timeout=10)
+        for node in reversed(self.nodes):
+            getattr(node, 'close', lambda: None)()
+            node.destroy_node()
+
+
+class Processes:
+    """Child processes that do not outlive their test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._all: list[subprocess.Popen] = []
+
+    def start(self, *command: str, **parameters: Any) -> subprocess.Popen:
+        """Start ``python <command> --ros-args -p name:=value``; its words go to a file."""
+        args = [sys.executable, *command]
+        if parameters:
+            args.append('--ros-args')
+        for name, value in parameters.items():
+            args += ['-p', f'{name}:={value}']
+        log = self._folder / f'{len(self._all)}.log'
+        with log.open('w') as stream:
+            process = subprocess.Popen(args, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
+        process.log = log  # type: ignore[attr-defined]
+        self._all.append(process)
+        return process
+
+    def node(self, name: str, **parameters: Any) -> subprocess.Popen:
+        """Start one of the package's nodes."""
+        return self.start('-m', f'gato_ros.nodes.{name}', **parameters)
+
+    def close(self) -> None:
+        for process in self._all:
+            process.send_signal(signal.SIGTERM)
+        for process in self._all:
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
