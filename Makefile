@@ -1,0 +1,38 @@
+# `make demo` and `make test` set up everything they need in .venv; the second time takes seconds.
+#   make PYTHON=python3.12          another interpreter
+#   make TORCH='torch==2.13.0'      another torch; pip's own settings (PIP_EXTRA_INDEX_URL,
+#                                   PIP_FIND_LINKS) choose a build for CPU or for some CUDA
+#   make demo ARGS='--help'         arguments for the program
+export PYTHON ?= python3
+export TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+# Sourcing ROS 2, or not sourcing it any more, asks for another environment.
+READY := .venv/ready-$(if $(AMENT_PREFIX_PATH),system,wheels)
+
+.PHONY: setup demo test unit lint clean
+
+setup: $(READY)
+
+$(READY): .ci/setup constraints.txt requirements.txt setup.py
+	bash .ci/setup
+	touch $@
+
+demo: $(READY)
+	$(BIN)/gato-ros demo $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest test/unit
+	$(BIN)/python -m pytest test/sim
+	$(BIN)/python -m pytest test/ros
+
+unit: $(READY)
+	$(BIN)/python -m pytest test/unit -m 'not slow'
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find gato_ros test -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""Install gato_ros, with pip (programs in bin) or with colcon (programs in lib/gato_ros)."""
+
+import os
+import re
+from glob import glob
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'gato_ros'
+SHARE = os.path.join('share', NAME)
+# ROS 2 for machines without one; such wheels exist for x86-64 Linux only.
+WHEELS = ('builtin-interfaces', 'diagnostic-msgs', 'lifecycle-msgs', 'rcl-interfaces', 'rclpy',
+          'rmw-fastrtps-cpp', 'rosgraph-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs')
+
+
+def tree(folder: str) -> list[tuple[str, list[str]]]:
+    """List every file below ``folder`` with its destination, which data_files keeps flat."""
+    return [(os.path.join(SHARE, place), [os.path.join(place, name) for name in sorted(names)])
+            for place, _, names in os.walk(folder) if names and '__pycache__' not in place]
+
+
+def requirements() -> list[str]:
+    """Return the lines of requirements.txt without its comments."""
+    here = Path(__file__).resolve().parent  # colcon --symlink-install runs a link to this file
+    text = (here / 'requirements.txt').read_text(encoding='utf-8')
+    return [line for line in re.sub('#.*', '', text).splitlines() if line.strip()]
+
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='An open generalist robot agent: one Gato-style transformer in a ROS 2 package.',
+    author='The gato_ros developers',
+    maintainer='The gato_ros developers',
+    maintainer_email='gato-ros@users.noreply.github.com',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={NAME: ['assets/**/*']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (SHARE, ['package.xml']),
+        (os.path.join(SHARE, 'launch'), sorted(glob('launch/*.launch.py'))),
+        *tree('config'),
+        *tree('sim'),
+    ],
+    install_requires=requirements(),
+    extras_require={
+        'ros': [f"ros-jazzy-{name}; platform_machine == 'x86_64'" for name in WHEELS],
+        'test': ['hypothesis', 'mypy', 'pytest>=7.4', 'ruff', 'setuptools'],
+    },
+    zip_safe=False,
+    entry_points={'console_scripts': [
+        f'gato-ros = {NAME}.tools.cli:main',
+        *(f'{node} = {NAME}.nodes.{node}:main'
+          for node in ('policy_node', 'safety_node', 'sim_node')),
+    ]},
+)
