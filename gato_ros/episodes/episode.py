@@ -27,6 +27,7 @@ from gato_ros.config import ConfigError, from_dict
 from gato_ros.spec import Observation
 
 SUFFIX = '.safetensors'
+Source = Literal['expert', 'policy', 'teleoperation']
 
 
 class EpisodeError(ValueError):
@@ -45,7 +46,7 @@ class EpisodeInfo:
     task: str
     sentence: str
     seed: int
-    source: Literal['expert', 'policy', 'teleoperation']
+    source: Source
     success: bool
     length: int = 0
     noise: float = 0.0

@@ -1,5 +1,6 @@
-"""Messages <-> numpy: pictures, joints by name, commands, stamps. The only place that does so.
+"""Numpy -> ROS messages: pictures, joints, commands, stamps. The only place that does so.
 
+The way back is in gato_ros/messages.py, for it needs no ROS; its names are here too.
 Numbers go through buffers, never through lists of pixels: a list costs a thousand times as much.
 """
 
@@ -13,50 +14,25 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Float64MultiArray
 
-from gato_ros.spec import POSITIONS, VELOCITIES, CameraSpec, RobotSpec
+from gato_ros.messages import (
+    ENCODINGS,
+    ConvertError,
+    joint_values,
+    to_effort,
+    to_image,
+    to_ns,
+    to_observation,
+    to_proprioception,
+)
+from gato_ros.spec import CameraSpec, RobotSpec
 
-# encoding -> channels in the message, and which of them are red, green and blue
-ENCODINGS = {'rgb8': (3, (0, 1, 2)), 'bgr8': (3, (2, 1, 0)), 'rgba8': (4, (0, 1, 2)),
-             'bgra8': (4, (2, 1, 0)), 'mono8': (1, (0, 0, 0))}
-
-
-class ConvertError(ValueError):
-    """A message that cannot be used; one sentence with value, expectation and place."""
-
-
-def to_ns(stamp: Time) -> int:
-    """Return a stamp in nanoseconds."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
-
+__all__ = ['ENCODINGS', 'ConvertError', 'controller_joints', 'from_depth', 'from_effort',
+           'from_image', 'from_intrinsics', 'from_joints', 'joint_values', 'to_commands',
+           'to_effort', 'to_image', 'to_ns', 'to_observation', 'to_proprioception', 'to_stamp']
 
 def to_stamp(ns: int) -> Time:
     """Return nanoseconds as a stamp."""
     return Time(sec=ns // 1_000_000_000, nanosec=ns % 1_000_000_000)
-
-
-def to_image(msg: Image, camera: CameraSpec) -> np.ndarray:
-    """Return uint8[H, W, 3] in RGB; for rgb8 a view that shares the message's memory.
-
-    Raises ConvertError for an unknown encoding, another size or too little data.
-    """
-    if msg.encoding not in ENCODINGS:
-        raise ConvertError(f'{camera.topic}: the encoding is {msg.encoding!r}, expected '
-                           f'{", ".join(ENCODINGS)} (set it in the camera driver)')
-    if (msg.height, msg.width) != (camera.height, camera.width):
-        raise ConvertError(f'{camera.topic}: the image is {msg.height}x{msg.width}, expected '
-                           f'{camera.height}x{camera.width} (height x width of camera '
-                           f"{camera.name!r} in the robot's YAML file)")
-    channels, order = ENCODINGS[msg.encoding]
-    row = camera.width * channels
-    data = np.frombuffer(msg.data, np.uint8)
-    if msg.step < row or data.size != msg.step * msg.height:
-        raise ConvertError(f'{camera.topic}: {data.size} bytes with a step of {msg.step}, '
-                           f'expected {msg.height} rows of {row} bytes or more (set by the camera '
-                           'driver)')
-    pixels = data.reshape(msg.height, msg.step)[:, :row].reshape(msg.height, msg.width, channels)
-    if msg.encoding == 'rgb8':
-        return pixels
-    return np.ascontiguousarray(pixels[:, :, order])
 
 
 def from_image(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
@@ -98,40 +74,6 @@ def from_depth(depth: np.ndarray, info: CameraInfo) -> PointCloud2:
     return msg
 
 
-def joint_values(msg: JointState, names: Sequence[str], part: str, source: str) -> np.ndarray:
-    """Return float64[N] of ``part`` ('position', 'velocity', 'effort') in the order of ``names``.
-
-    Joints are found by name; those that are not asked for are ignored.
-    Raises ConvertError for a missing or repeated name, a missing value or one that is not finite.
-    """
-    where = {name: i for i, name in enumerate(msg.name)}
-    values = getattr(msg, part)
-    if len(where) != len(msg.name):
-        twice = sorted({name for name in msg.name if msg.name.count(name) > 1})
-        raise ConvertError(f'{source}: joint names repeat: {", ".join(twice)}')
-    missing = [name for name in names if name not in where]
-    if missing:
-        raise ConvertError(f'{source}: {", ".join(missing)} missing, expected the joint names of '
-                           f"the robot's YAML file; received {', '.join(msg.name) or 'none'}")
-    if len(values) != len(msg.name):
-        raise ConvertError(f'{source}: {len(values)} values of {part}, expected one for each of '
-                           f'its {len(msg.name)} names')
-    vector = np.array([values[where[name]] for name in names], np.float64)
-    if not np.isfinite(vector).all():
-        bad = next(i for i, value in enumerate(vector) if not np.isfinite(value))
-        raise ConvertError(f'{source}: the {part} of {names[bad]} is {vector[bad]}, expected a '
-                           'finite number')
-    return vector
-
-
-def to_proprioception(msg: JointState, robot: RobotSpec) -> dict[str, np.ndarray]:
-    """Return the continuous fields of an observation: positions and velocities by name."""
-    moving = [joint.name for joint in robot.joints if joint.observe_velocity]
-    source = robot.joint_states_topic
-    return {POSITIONS: joint_values(msg, robot.joint_names, 'position', source),
-            VELOCITIES: joint_values(msg, moving, 'velocity', source)}
-
-
 def from_joints(names: Sequence[str], positions: np.ndarray, velocities: np.ndarray,
                 stamp_ns: int) -> JointState:
     """Return the joint states of N joints."""
@@ -139,18 +81,6 @@ def from_joints(names: Sequence[str], positions: np.ndarray, velocities: np.ndar
     msg.header.stamp = to_stamp(stamp_ns)
     msg.position, msg.velocity = _doubles(positions), _doubles(velocities)
     return msg
-
-
-def to_effort(msg: JointState, robot: RobotSpec, source: str) -> np.ndarray:
-    """Return float64[N] of a proposal or of what was sent; its names must be the robot's.
-
-    Raises ConvertError as joint_values does, and for a name that the robot does not have.
-    """
-    unknown = [name for name in msg.name if name not in robot.joint_names]
-    if unknown:
-        raise ConvertError(f'{source}: {", ".join(unknown)} unknown, expected '
-                           f'{", ".join(robot.joint_names)} (the robot of this node)')
-    return joint_values(msg, robot.joint_names, 'effort', source)
 
 
 def from_effort(names: Sequence[str], effort: np.ndarray, stamp_ns: int) -> JointState:

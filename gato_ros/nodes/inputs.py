@@ -43,12 +43,8 @@ class Snapshot:
 
     def observation(self, robot: RobotSpec) -> Observation:
         """Convert the messages; raises ConvertError for one that cannot be used."""
-        cameras = {camera.name: camera for camera in robot.cameras}
-        return Observation(
-            images={name: convert.to_image(m.value, cameras[name])
-                    for name, m in self.images.items()},
-            proprioception=convert.to_proprioception(self.joints.value, robot),
-            stamp_ns=self.stamp_ns)
+        return convert.to_observation({name: m.value for name, m in self.images.items()},
+                                      self.joints.value, robot, self.stamp_ns)
 
 
 class Inputs:

@@ -1,0 +1,74 @@
+"""Recordings of a robot that does what chance says, as MCAP files, written without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mcap_ros2.writer import Writer
+
+from gato_ros.episodes.bag import Imported, import_bag
+from gato_ros.episodes.mcap_file import DEFINITIONS, IMAGE, JOINTS
+from gato_ros.spec import POSITIONS, VELOCITIES, Observation, load_robot
+
+ROBOT = load_robot('panda_sim')
+FRONT, WRIST = (camera.topic for camera in ROBOT.cameras)
+MS, STEPS, START_MS = 1_000_000, 6, 1_000
+Change = Callable[[str, int, dict[str, Any]], dict[str, Any] | None]
+
+
+def header(ms: float) -> dict[str, Any]:
+    ns = round(ms * MS)
+    return {'stamp': {'sec': ns // 10**9, 'nanosec': ns % 10**9}, 'frame_id': ''}
+
+
+def picture(image: np.ndarray, ms: float) -> dict[str, Any]:
+    height, width, _ = image.shape
+    return {'header': header(ms), 'height': height, 'width': width, 'encoding': 'rgb8',
+            'step': 3 * width, 'data': image.tobytes()}
+
+
+def original(step: int) -> tuple[Observation, np.ndarray]:
+    """Return what the arrays of step ``step`` are."""
+    effort = np.random.default_rng(step).uniform(-ROBOT.scale, ROBOT.scale)
+    return ROBOT.example_observation(step), effort
+
+
+def messages(steps: int = STEPS) -> list[tuple[str, int, str, dict[str, Any]]]:
+    """Return (topic, ms, type, message) as a robot with reversed joints would publish them."""
+    rows: list[tuple[str, int, str, dict[str, Any]]] = []
+    names = list(ROBOT.joint_names)
+    for step in range(steps):
+        ms = START_MS + 50 * step
+        observation, effort = original(step)
+        velocities = dict(zip(next(f.names for f in ROBOT.timestep().continuous
+                                   if f.name == VELOCITIES),
+                              observation.proprioception[VELOCITIES], strict=True))
+        joints = {'header': header(ms), 'name': names[::-1],
+                  'position': observation.proprioception[POSITIONS][::-1].tolist(),
+                  'velocity': [velocities.get(name, 0.0) for name in names[::-1]]}
+        rows += [('/joint_states', ms, JOINTS, joints)]
+        rows += [(f'/{camera.topic}', ms, IMAGE, picture(observation.images[camera.name], ms))
+                 for camera in ROBOT.cameras]
+        rows += [('/sent_effort', ms, JOINTS,
+                  {'header': header(ms), 'name': names, 'effort': effort.tolist()})]
+    return rows
+
+
+def write(file: Path, rows: list[tuple[str, int, str, dict[str, Any]]] | None = None,
+          change: Change | None = None, **options: Any) -> Path:
+    """Write a recording; ``change`` may alter a message by topic and ms, or drop it (None)."""
+    with Writer(str(file), **options) as writer:
+        schemas = {kind: writer.register_msgdef(kind, text) for kind, text in DEFINITIONS.items()}
+        for number, (topic, ms, kind, msg) in enumerate(messages() if rows is None else rows):
+            changed = msg if change is None else change(topic.strip('/'), ms, dict(msg))
+            if changed is not None:
+                writer.write_message(topic, schemas[kind], changed, ms * MS + number)
+    return file
+
+
+def do_import(bag: Path, out: Path | None = None, success: bool = True,
+              **options: Any) -> Imported:
+    return import_bag(bag, out or bag.parent / 'out', ROBOT, 'stack_wide', success, **options)
