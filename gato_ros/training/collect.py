@@ -3,7 +3,8 @@
     gato-ros collect --out data/stack --episodes 1000
     gato-ros collect --out data/stack-dagger --episodes 300 --policy runs/stack/checkpoint
 
-With a policy the policy acts and the expert labels every timestep (dataset aggregation). One file
+With a policy the policy acts, in turn with the expert, and the expert labels every timestep
+(dataset aggregation: taking turns brings a weak policy into every part of the task). One file
 per episode, named by its seed: a finished one is never made again, so the command can be given
 twice.
 """
@@ -21,7 +22,7 @@ import numpy as np
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter
+from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, read_info
 from gato_ros.sim import Expert, StackingEnv, load_task
 from gato_ros.spec import TORQUES, Action, Observation, RobotSpec, load_robot
 
@@ -36,6 +37,7 @@ class CollectSettings:
     noise       largest deviation of the torque noise, share of full scale, drawn per episode
     delay_s     largest delay of a command, drawn per episode: a policy needs time to think
     policy      checkpoint that acts while the expert labels; None: the expert acts
+    policy_share  of the time in which the policy acts, by turns of 10 to 40 timesteps
     """
 
     out: Path
@@ -47,6 +49,7 @@ class CollectSettings:
     delay_s: float = 0.02
     randomise: bool = False
     policy: Path | None = None
+    policy_share: float = 0.7
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -55,19 +58,23 @@ class CollectSettings:
                               f'{FIRST_TRAINING_SEED}: lower ones are for validation and test')
         if not 0 <= self.noise <= 1:
             raise ConfigError(f'noise is {self.noise}, expected a share of full scale in [0, 1]')
+        if not 0 < self.policy_share <= 1:
+            raise ConfigError(f'policy_share is {self.policy_share}, expected a share in (0, 1]')
 
 
 def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
-    """Write the missing episodes; yield (seed, success) as they are finished."""
+    """Write the missing episodes; yield (seed, success) of those that were there, then of each."""
     for task in settings.tasks:
         load_task(task)
     settings.out.mkdir(parents=True, exist_ok=True)
-    seeds = [seed for seed in range(settings.first_seed, settings.first_seed + settings.episodes)
-             if not _file(settings, seed).exists()]
+    seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
+    missing = [seed for seed in seeds if not _file(settings, seed).exists()]
+    for seed in sorted(set(seeds) - set(missing)):
+        yield seed, read_info(_file(settings, seed)).success
     workers = settings.workers or os.cpu_count() or 1
     context = multiprocessing.get_context('spawn')
     with context.Pool(workers, _start_worker, (settings,)) as pool:
-        yield from pool.imap_unordered(_collect_one, seeds)
+        yield from pool.imap_unordered(_collect_one, missing)
 
 
 class Disturbance:
@@ -126,9 +133,16 @@ class _Worker:
         if self.policy is not None:
             self.policy.reset(env.task.sentence)
         sent: np.ndarray | None = None
+        turn, policy_acts = 0, False
         while not env.success and env.time_s < env.time_limit_s:
             label = expert.act()
-            wish = self._act(observation, sent) if self.policy is not None else label
+            if self.policy is not None and turn == 0:
+                turn = int(rng.integers(10, 41))
+                policy_acts = bool(rng.random() < settings.policy_share)
+            turn -= 1
+            # The policy answers even when the expert acts: its context must not have gaps.
+            answer = None if self.policy is None else self._answer(observation, sent)
+            wish = answer if answer is not None and policy_acts else label
             sent = np.clip(wish + disturbance.draw() * scale, -scale, scale)
             writer.add(observation, {TORQUES: label}, {TORQUES: sent}, env.targets())
             observation = env.step(sent, delay_s)
@@ -140,7 +154,7 @@ class _Worker:
             extra={'delay_s': delay_s, 'policy': str(settings.policy or '')}))
         return seed, env.success
 
-    def _act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
+    def _answer(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
         assert self.policy is not None
         action: Action = self.policy.act(observation, None if sent is None else {TORQUES: sent})
         return action.values[TORQUES]

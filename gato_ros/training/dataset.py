@@ -27,7 +27,7 @@ class Group:
 
     ids, targets  int64 (B, T): what is read, and what should be said
     patches       uint8 (B, P, 16, 16, 3)
-    auxiliary     float32 (B, S, n), targets at the S separators behind the prompt
+    auxiliary     float32 (B, S, n), targets at the S separators behind the prompt; NaN: unknown
     """
 
     ids: Tensor
@@ -57,8 +57,11 @@ class WindowSampler:
         if not self.episodes:
             raise EpisodeError(f'none of {len(found)} episodes is successful and has '
                                f'{settings.timesteps} timesteps (data.timesteps)')
-        starts = np.array([info.length - settings.timesteps + 1 for _, info in self.episodes])
-        self._ends = np.cumsum(starts)
+        self._starts = np.array([info.length - settings.timesteps + 1
+                                 for _, info in self.episodes])
+        weights = [settings.policy_weight if info.source == 'policy' else 1
+                   for _, info in self.episodes]
+        self._ends = np.cumsum(self._starts * weights)
         self._mates: dict[tuple[str, str], list[int]] = {}
         for number, (_, info) in enumerate(self.episodes):
             if info.success:
@@ -111,10 +114,11 @@ class WindowSampler:
         return self._join(rows, pinned=self.settings.prompt_timesteps if demonstration else 0)
 
     def _draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Draw an episode and a first timestep, every window equally likely."""
+        """Draw an episode and a first timestep, every window of equal weight equally likely."""
         place = int(rng.integers(self._ends[-1]))
         number = int(np.searchsorted(self._ends, place, side='right'))
-        return number, place - (int(self._ends[number - 1]) if number else 0)
+        offset = place - (int(self._ends[number - 1]) if number else 0)
+        return number, offset % int(self._starts[number])
 
     def _prompt(self, rng: np.random.Generator, info: EpisodeInfo) -> _Window:
         """Draw a demonstration of the same task by the same source; half of them end episodes."""
@@ -134,9 +138,9 @@ class WindowSampler:
         block = self.tokenizer.encode(data['image'], data['tensor'], data['sent'])
         labels = block.ids.copy()
         labels[:, -block.layout.actions:] = self.tokenizer.encode_action(data['action'])
-        targets = [data['target'][name] for name in self.auxiliary]
-        auxiliary = (np.concatenate(targets, axis=1) if targets
-                     else np.zeros((count, 0), np.float32))
+        targets = [data['target'].get(name, np.full((count, size), np.nan, np.float32))
+                   for name, size in self.auxiliary.items()]
+        auxiliary = np.concatenate([np.zeros((count, 0), np.float32), *targets], axis=1)
         return _Window(block, labels, (auxiliary - self._mean) / self._std)
 
     def _join(self, rows: list[list[TokenBlock | _Window]], pinned: int) -> Group:
@@ -165,6 +169,10 @@ class WindowSampler:
             return {}, np.zeros(0, np.float32), np.ones(0, np.float32)
         some = self.episodes[::max(1, len(self.episodes) // 50)]
         data = [read_slice(path, 0, info.length)['target'] for path, info in some]
+        data = [targets for targets in data if targets]  # a real robot's episodes have none
+        if not data:
+            raise EpisodeError('data.auxiliary is true, but the episodes hold no training-only '
+                               'targets; set it to false')
         names = sorted(data[0])
         table = np.concatenate([np.concatenate([d[n] for n in names], axis=1) for d in data])
         return ({n: data[0][n].shape[1] for n in names}, table.mean(0),

@@ -53,7 +53,7 @@ class MaskedLoss(nn.Module):
             for name, total, count in self._parts(group):
                 sums[name].append(total)
                 counts[name] += count
-        means = {name: torch.stack(totals).sum() / counts[name]
+        means = {name: torch.stack(totals).sum() / max(1, counts[name])
                  for name, totals in sums.items() if totals}
         loss = means['tokens']
         if 'auxiliary' in means:
@@ -84,8 +84,10 @@ class MaskedLoss(nn.Module):
             parts.append(('tokens', total, labels.numel()))
         if self._auxiliary_weight:
             guess = self.model.predict_auxiliary(at(layout.separators))
-            total = F.smooth_l1_loss(guess, group.auxiliary, beta=0.1, reduction='sum')
-            parts.append(('auxiliary', total, guess.numel()))
+            known = ~group.auxiliary.isnan()
+            total = F.smooth_l1_loss(guess[known], group.auxiliary[known], beta=0.1,
+                                     reduction='sum')
+            parts.append(('auxiliary', total, int(known.sum())))
         return parts
 
     def _mask(self, group: Group) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
+from gato_ros.config import ConfigError
+
 
 @dataclass(frozen=True)
 class Process:
@@ -21,13 +23,12 @@ class Process:
 def start(device: str) -> Process:
     """Join the group that torchrun announces, if it does; ``device`` is auto, cpu or cuda.
 
-    Raises ValueError when CUDA is asked for and absent.
+    Raises ConfigError when CUDA is asked for and absent.
     """
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if device == 'cuda' and not torch.cuda.is_available():
-        raise ValueError('device is cuda, but this torch sees no CUDA device; '
-                         'use --device cpu')
+        raise ConfigError('device is cuda, but this torch sees no CUDA device; use --device cpu')
     world = int(os.environ.get('WORLD_SIZE', '1'))
     place = torch.device(device)
     if device == 'cuda':

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import yaml
 
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
 
@@ -18,6 +21,7 @@ class DataSettings:
     prompt_fraction    share of sequences behind a demonstration (paper, section 2.2: 0.25)
     prompt_timesteps   in such a demonstration
     sentence_fraction  share of sequences behind their task's sentence
+    policy_weight      how many times more often windows in which a policy acted are drawn
     auxiliary          whether the simulator's state serves as a training target
     """
 
@@ -26,12 +30,14 @@ class DataSettings:
     prompt_fraction: float = 0.25
     prompt_timesteps: int = 1
     sentence_fraction: float = 0.125
+    policy_weight: int = 1
     auxiliary: bool = True
 
     def __post_init__(self) -> None:
-        if self.timesteps < 1 or self.prompt_timesteps < 1:
-            raise ConfigError(f'timesteps is {self.timesteps} and prompt_timesteps '
-                              f'{self.prompt_timesteps}, expected at least 1')
+        if min(self.timesteps, self.prompt_timesteps, self.policy_weight) < 1:
+            raise ConfigError(f'timesteps is {self.timesteps}, prompt_timesteps '
+                              f'{self.prompt_timesteps} and policy_weight {self.policy_weight}, '
+                              'expected at least 1')
         if not (self.prompt_fraction >= 0 and self.sentence_fraction >= 0
                 and self.prompt_fraction + self.sentence_fraction <= 1):
             raise ConfigError(f'prompt_fraction {self.prompt_fraction} and sentence_fraction '
@@ -80,16 +86,28 @@ class TrainSettings:
                               'is false')
 
 
-def load_settings(name_or_path: str | Path, **changes: object) -> TrainSettings:
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Turn ``['data.timesteps=6', 'batch=64']`` into ``{'data.timesteps': 6, 'batch': 64}``."""
+    changes = {}
+    for text in texts:
+        key, equals, value = text.partition('=')
+        if not equals:
+            raise ConfigError(f'--set {text!r}: expected KEY=VALUE, such as batch=64')
+        changes[key] = yaml.safe_load(value)
+    return changes
+
+
+def load_settings(name_or_path: str | Path,
+                  changes: Mapping[str, Any] | None = None) -> TrainSettings:
     """Read settings by name (``stack_small``) or path; ``changes`` override single keys.
 
-    A change of a key in ``data`` is written ``data.timesteps=6``.
+    A key of ``data`` is written with a dot: ``{'data.timesteps': 6}``.
     """
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = data_path('config', 'training', f'{name_or_path}.yaml')
     values = read_yaml(path)
-    for key, value in changes.items():
+    for key, value in (changes or {}).items():
         place = values
         *parents, last = key.split('.')
         for parent in parents:

@@ -106,7 +106,8 @@ class _Run:
                            'timesteps_per_s': timesteps / elapsed,
                            'tokens_per_s': tokens / elapsed}
                 log.add(self.step, values)
-                print(f'step {self.step}/{settings.steps}  '
+                left = (settings.steps - self.step) * elapsed / settings.log_every / 60
+                print(f'step {self.step}/{settings.steps} ({left:.0f} min left)  '
                       + '  '.join(f'{k} {v:.4g}' for k, v in values.items()), flush=True)
                 clock, timesteps, tokens = time.perf_counter(), 0, 0
             if log and (self.step % settings.save_every == 0 or self.step == settings.steps):

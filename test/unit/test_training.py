@@ -1,6 +1,7 @@
 """Data, loss and the loop: what is sampled, what is learnt, and that nothing is lost."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +56,24 @@ def test_a_quarter_of_the_sequences_is_prompted_half_of_them_from_the_end(episod
     assert 0.4 < at_end / prompted < 0.75  # half, and one in ten of the uniform ones
 
 
+def test_episodes_without_training_only_targets_train_beside_others(episodes, robot):
+    """A real robot knows no blocks' places: what is unknown adds nothing to the loss."""
+    from gato_ros.episodes.episode import EpisodeWriter
+    for path in list(episodes.iterdir())[1:]:
+        info, data = read_info(path), read_slice(path, 0, 10)
+        writer = EpisodeWriter()
+        for i in range(10):
+            action = {'joint_torques': data['action']['joint_torques'][i]}
+            writer.add(robot.example_observation(i), action, action, {})
+        writer.save(path, info)
+    source = sampler(episodes, robot)
+    loss = MaskedLoss(Gato(load_architecture('tiny'), source.auxiliary), 0.0, 0.0, 1.0)
+    groups = source.batch(0, 16)
+    assert any(group.auxiliary.isnan().any() for group in groups)
+    total, parts = loss(groups)
+    assert torch.isfinite(total) and torch.isfinite(parts['auxiliary'])
+
+
 def test_batches_are_a_function_of_seed_step_and_rank(episodes, robot):
     first, again = sampler(episodes, robot), sampler(episodes, robot)
     for a, b in zip(first.batch(5, 8), again.batch(5, 8), strict=True):
@@ -107,8 +126,7 @@ def test_an_untrained_model_is_as_wrong_as_chance(episodes, robot):
 
 def test_training_learns_and_writes_everything(episodes, tmp_path):
     folder = train(settings(episodes, steps=40, batch=16), tmp_path / 'run', 'cpu')
-    rows = [line for line in (tmp_path / 'run' / 'log.jsonl').read_text().splitlines()]
-    import json
+    rows = (tmp_path / 'run' / 'log.jsonl').read_text().splitlines()
     losses = [json.loads(row)['tokens'] for row in rows]
     assert len(losses) == 40
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.3
@@ -154,8 +172,8 @@ def test_two_processes_train_one_model(episodes, tmp_path):
     from gato_ros.config import to_dict
     (tmp_path / 'run.yaml').write_text(yaml.safe_dump(to_dict(settings(episodes))))
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-               '--nproc-per-node', '2', '-m', 'gato_ros.training.train', str(tmp_path / 'run.yaml'),
-               '--out', str(tmp_path / 'run'), '--device', 'cpu']
+               '--nproc-per-node', '2', '-m', 'gato_ros.training.train',
+               str(tmp_path / 'run.yaml'), '--out', str(tmp_path / 'run'), '--device', 'cpu']
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False,
                           env={**os.environ, 'OMP_NUM_THREADS': '1'})
     assert done.returncode == 0, done.stderr[-2000:]
@@ -165,7 +183,7 @@ def test_two_processes_train_one_model(episodes, tmp_path):
 
 def test_a_folder_of_another_run_is_refused(episodes, tmp_path):
     train(settings(episodes, steps=1), tmp_path / 'run', 'cpu')
-    with pytest.raises(ConfigError, match=r'holds a run with learning_rate = 0\.003, this one has'):
+    with pytest.raises(ConfigError, match=r'a run with learning_rate = 0\.003, this one has'):
         train(settings(episodes, steps=1, learning_rate=1e-4), tmp_path / 'run', 'cpu')
 
 
