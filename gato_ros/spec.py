@@ -53,13 +53,16 @@ class ContinuousField:
     names: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    unit: str = ''
+    units: tuple[str, ...] = ()
     mu_law: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.low) == len(self.high):
             raise ConfigError(f'field {self.name!r} has {len(self.names)} names, {len(self.low)} '
                               f'lower and {len(self.high)} upper limits')
+        if self.units and len(self.units) != len(self.names):
+            raise ConfigError(f'field {self.name!r} has {len(self.units)} units for '
+                              f'{len(self.names)} values')
         for name, low, high in zip(self.names, self.low, self.high, strict=True):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ConfigError(f'{self.name} of {name!r}: limits [{low}, {high}] '
@@ -160,7 +163,7 @@ class Action:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """One joint, SI units (rad, rad/s, Nm; m, m/s, N for a sliding one).
+    """One joint, SI units (rad, rad/s, Nm; m, m/s, N for a prismatic one).
 
     position  lower and upper limit
     velocity  largest speed
@@ -179,6 +182,12 @@ class JointSpec:
     slew: float
     damping: float
     observe_velocity: bool = True
+    kind: Literal['revolute', 'prismatic'] = 'revolute'
+
+    @property
+    def units(self) -> tuple[str, str, str]:
+        """Units of position, velocity and effort."""
+        return ('rad', 'rad/s', 'Nm') if self.kind == 'revolute' else ('m', 'm/s', 'N')
 
     def __post_init__(self) -> None:
         for key in ('velocity', 'effort', 'scale', 'slew'):
@@ -248,13 +257,15 @@ class RobotSpec:
             continuous=(
                 ContinuousField(POSITIONS, self.joint_names,
                                 tuple(j.position[0] for j in self.joints),
-                                tuple(j.position[1] for j in self.joints), 'rad'),
+                                tuple(j.position[1] for j in self.joints),
+                                tuple(j.units[0] for j in self.joints)),
                 ContinuousField(VELOCITIES, tuple(j.name for j in moving),
                                 tuple(-j.velocity for j in moving),
-                                tuple(j.velocity for j in moving), 'rad/s')),
+                                tuple(j.velocity for j in moving),
+                                tuple(j.units[1] for j in moving))),
             continuous_actions=(
                 ContinuousField(TORQUES, self.joint_names, tuple(-self.scale),
-                                tuple(self.scale), 'Nm'),))
+                                tuple(self.scale), tuple(j.units[2] for j in self.joints)),))
 
     def example_observation(self, seed: int = 0) -> Observation:
         """Return a random valid observation, for tests, documents and benchmarks."""
@@ -267,7 +278,7 @@ class RobotSpec:
 
 
 def load_robot(name_or_path: str | Path) -> RobotSpec:
-    """Read a robot by name (``panda_sim``) from ``config/robots`` or by the path of a YAML file."""
+    """Read a robot by name (``panda_sim``) from ``config/robots``, or a YAML file by its path."""
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = data_path('config', 'robots', f'{name_or_path}.yaml')

@@ -249,9 +249,9 @@ def watch(robot: RobotSpec, episodes: int, check: Callable[[], None]) -> list[Ep
 
         for camera in robot.cameras:
             node.create_subscription(Image, camera.topic, on_stamped(cameras[camera.name]),
-                                     qos.EVENTS)
-        node.create_subscription(JointState, 'sent_effort', on_stamped(efforts), qos.EVENTS)
-        node.create_subscription(String, 'policy/timing', on_timing, qos.EVENTS)
+                                     qos.RECORD)
+        node.create_subscription(JointState, 'sent_effort', on_stamped(efforts), qos.RECORD)
+        node.create_subscription(String, 'policy/timing', on_timing, qos.RECORD)
         node.create_subscription(String, 'sim/episode', on_episode, qos.EPISODES)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)

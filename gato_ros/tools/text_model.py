@@ -18,7 +18,8 @@ from pathlib import Path
 import sentencepiece
 
 PIECES = 8000
-SENTENCES = ('{verb} the {a} block {where} the {b} block', 'the {a} block lies {where} the {b} block',
+SENTENCES = ('{verb} the {a} block {where} the {b} block',
+             'the {a} block lies {where} the {b} block',
              'the robot should {verb} the {a} cube {where} the {b} one, please')
 
 

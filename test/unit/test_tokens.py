@@ -13,7 +13,7 @@ from gato_ros.tokens.text import TextTokenizer, load_text
 
 SPEC = TimestepSpec(
     images=(ImageField('eye', 16, 32),),
-    continuous=(ContinuousField('q', ('a', 'b'), (-2.0, -2.0), (2.0, 2.0), 'rad'),
+    continuous=(ContinuousField('q', ('a', 'b'), (-2.0, -2.0), (2.0, 2.0), ('rad', 'rad')),
                 ContinuousField('z', ('free',), (-1.0,), (1.0,), mu_law=True)),
     discrete=(DiscreteField('button', ('pressed',), 4),),
     continuous_actions=(ContinuousField('torque', ('t1', 't2'), (-10.0, -5.0), (10.0, 5.0)),),
