@@ -114,6 +114,22 @@ def report(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> dict[str,
             'episodes': [asdict(o) for o in sorted(outcomes, key=lambda o: (o.actor, o.seed))]}
 
 
+def show(outcomes: Sequence[Outcome], task: str) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=task)
+    for title in ('actor', 'success', 'n', '95 % interval', 'steps', 'failures'):
+        table.add_column(title)
+    for row in summarise(outcomes):
+        low, high = row['interval']
+        table.add_row(row['actor'], f'{100 * row["success"]:.1f} %', str(row['n']),
+                      f'{100 * low:.1f} to {100 * high:.1f}',
+                      '-' if row['steps'] is None else f'{row["steps"]:.0f}',
+                      ', '.join(f'{kind} {count}' for kind, count in row['failures'].items()))
+    Console().print(table)
+
+
 def _actor_order(name: str) -> int:
     return ('policy', *CONTROLS).index(name)
 

@@ -49,7 +49,8 @@ class World:
         self.arm = np.array([n != FINGER for n in robot.joint_names])  # bool[N]
         self.finger = robot.joint_names.index(FINGER)
         self.model.dof_damping[self.dof] = [j.damping for j in robot.joints]
-        self._effort_limit = np.array([j.effort for j in robot.joints])
+        self.model.actuator_forcelimited[self.motor] = 1
+        self.model.actuator_forcerange[self.motor] = [(-j.effort, j.effort) for j in robot.joints]
         self._tcp = self.model.site('tcp').id
         self._body = {name: self.model.body(name).id for name in BLOCKS}
         self._block_qpos = {name: self.model.joint(name).qposadr[0] for name in BLOCKS}
@@ -63,8 +64,7 @@ class World:
         model, data = self.model, self.data
         for _ in range(steps):
             mujoco.mj_step1(model, data)
-            total = effort + data.qfrc_bias[self.dof]
-            data.ctrl[self.motor] = np.clip(total, -self._effort_limit, self._effort_limit)
+            data.ctrl[self.motor] = effort + data.qfrc_bias[self.dof]
             mujoco.mj_step2(model, data)
         mujoco.mj_forward(model, data)  # positions of bodies and contacts of the new state
 

@@ -89,6 +89,14 @@ def test_a_torque_meets_the_damping_of_the_robots_file(make_env, robot):
     assert speed == pytest.approx(6.0 / robot.joints[0].damping, rel=0.02)
 
 
+def test_the_motors_never_exceed_the_effort_limit(make_env, robot):
+    env = make_env()
+    env.reset(0)
+    env.advance(np.full(8, 1e4), 0.1)
+    force = env.world.data.actuator_force[env.world.motor]
+    np.testing.assert_allclose(force, [j.effort for j in robot.joints])
+
+
 def test_a_delay_lets_the_former_command_act_first(make_env):
     first, second = 5 * np.ones(8), -5 * np.ones(8)
     late, split, prompt = make_env(), make_env(), make_env()
