@@ -21,9 +21,11 @@ SENSORS = _profile(10, ReliabilityPolicy.RELIABLE)
 COMMAND = _profile(1, ReliabilityPolicy.RELIABLE)
 # Answers in order, none lost: what was sent, timing, diagnostics.
 EVENTS = _profile(10, ReliabilityPolicy.RELIABLE)
+# Watching everything, with room for a moment without the processor.
+RECORD = _profile(1000, ReliabilityPolicy.RELIABLE)
 # The episodes and how they ended: a late joiner must get them too.
 EPISODES = _profile(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
-# /clock, as rclpy subscribes to it.
-CLOCK = _profile(1, ReliabilityPolicy.BEST_EFFORT)
+# /clock: nodes ask for best effort, recorders for more; this serves both.
+CLOCK = _profile(1, ReliabilityPolicy.RELIABLE)
 # The prompt: volatile, so that a plain `ros2 topic pub` is heard as well as a latched publisher.
 PROMPT = _profile(1, ReliabilityPolicy.RELIABLE)

@@ -54,6 +54,11 @@ class RobotTopics:
             if self._points is not None and camera is self._robot.cameras[0]:
                 self._points.publish(convert.from_depth(self._render_depth(env, camera), info))
 
+    def close(self) -> None:
+        """Free the depth camera, in the thread that has used it."""
+        if self._depth is not None:
+            self._depth.close()
+
     def _render_depth(self, env: StackingEnv, camera: CameraSpec) -> np.ndarray:
         """Return float32[H, W] in m along the optical axis."""
         if self._depth is None:

@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -105,7 +105,7 @@ class SimNode(Node):
         """Run one episode after another; the environment lives and dies in this thread."""
         try:
             self._env = StackingEnv(self._robot, self._task, self._params.randomise)
-            with self._window() as window:
+            with closing(self._env), closing(self._topics), self._window() as window:
                 for seed in self._params.seeds:
                     if self._running():
                         self._run_episode(int(seed), window)

@@ -44,6 +44,21 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     children.close()
 
 
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an untrained checkpoint for panda_sim."""
+    from gato_ros.model.architecture import load_architecture
+    from gato_ros.model.gato import Gato
+    from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
+    from gato_ros.spec import load_robot
+
+    folder = tmp_path_factory.mktemp('checkpoint')
+    architecture = load_architecture('tiny')
+    save_checkpoint(folder, CheckpointConfig(architecture, load_robot('panda_sim').timestep()),
+                    Gato(architecture).state_dict())
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:

@@ -96,11 +96,15 @@ class Processes:
         return self.start('-m', f'gato_ros.nodes.{name}', **parameters)
 
     def close(self) -> None:
+        """End all of them; whoever does not leave on SIGTERM fails the test."""
         for process in self._all:
             process.send_signal(signal.SIGTERM)
+        stuck = []
         for process in self._all:
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=20)
             except subprocess.TimeoutExpired:
+                stuck.append(' '.join(process.args))
                 process.kill()
                 process.wait()
+        assert not stuck, f'did not leave on SIGTERM: {stuck}'

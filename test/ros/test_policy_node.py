@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -192,17 +192,13 @@ def test_a_missing_checkpoint_is_one_sentence(processes: Processes, tmp_path: Pa
         f'error: {tmp_path}/nowhere is no checkpoint: config.json is missing')
 
 
-def test_a_checkpoint_of_another_robot_is_one_sentence(processes: Processes, tmp_path: Path
-                                                       ) -> None:
-    from gato_ros.model.architecture import load_architecture
-    from gato_ros.model.gato import Gato
-    from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
-
-    architecture = load_architecture('tiny')
-    other = dataclasses.replace(ROBOT, cameras=ROBOT.cameras[:1])
-    save_checkpoint(tmp_path / 'other', CheckpointConfig(architecture, other.timestep()),
-                    Gato(architecture).state_dict())
-    process = processes.node('policy_node', checkpoint=tmp_path / 'other')
+def test_a_checkpoint_of_another_robot_is_one_sentence(processes: Processes, checkpoint: Path,
+                                                       tmp_path: Path) -> None:
+    other = shutil.copytree(checkpoint, tmp_path / 'other')
+    config = json.loads((other / 'config.json').read_text())
+    config['timestep']['images'] = config['timestep']['images'][:1]
+    (other / 'config.json').write_text(json.dumps(config))
+    process = processes.node('policy_node', checkpoint=other)
     assert process.wait(timeout=60) == 1
     assert 'error: the checkpoint (' in process.log.read_text().splitlines()[-1]
 

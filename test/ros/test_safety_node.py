@@ -28,8 +28,8 @@ class Wire:
     """The safety node and everything that it says."""
 
     def __init__(self, bench: Bench, processes: Processes, **parameters: object) -> None:
-        self.arm = bench.record(Float64MultiArray, 'effort_controller/commands', qos.EVENTS)
-        self.gripper = bench.record(Float64MultiArray, 'gripper_controller/commands', qos.EVENTS)
+        self.arm = bench.record(Float64MultiArray, 'effort_controller/commands', qos.RECORD)
+        self.gripper = bench.record(Float64MultiArray, 'gripper_controller/commands', qos.RECORD)
         self.sent = bench.record(JointState, 'sent_effort', qos.EVENTS)
         self.said = bench.record(DiagnosticArray, '/diagnostics', qos.EVENTS)
         self.process = processes.node('safety_node', **parameters)
