@@ -5,6 +5,8 @@
 #   make demo ARGS='--help'         arguments for the program
 export PYTHON ?= python3
 export TORCH ?= torch==2.13.0
+# Left by ROS wheels of another environment, it would keep ours from finding their libraries.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 BIN := .venv/bin
 # Sourcing ROS 2, or not sourcing it any more, asks for another environment.

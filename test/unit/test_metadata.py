@@ -15,7 +15,8 @@ import gato_ros
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 # Where a package is imported by another name than it is installed by.
-INSTALLED_AS = {'cv2': 'opencv-python-headless', 'yaml': 'pyyaml'}
+INSTALLED_AS = {'cv2': 'opencv-python-headless', 'mcap_ros2': 'mcap-ros2-support',
+                'yaml': 'pyyaml'}
 # rosdep's keys for what apt offers in a version that is new enough.
 ROSDEP = {'numpy': 'python3-numpy', 'opencv-python-headless': 'python3-opencv',
           'pyyaml': 'python3-yaml', 'rich': 'python3-rich', 'matplotlib': 'python3-matplotlib'}

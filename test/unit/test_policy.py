@@ -99,7 +99,8 @@ def test_the_answer_carries_the_observations_stamp_and_times(policy, robot):
 def test_a_checkpoint_of_another_robot_is_refused_with_both_values(make_checkpoint, robot):
     other = dataclasses.replace(robot, cameras=(
         robot.cameras[0], dataclasses.replace(robot.cameras[1], height=32)))
-    with pytest.raises(CheckpointError, match=r'images\[1\].height is 64 in the checkpoint and 32'):
+    both = r'images\[1\].height is 64 in the checkpoint and 32'
+    with pytest.raises(CheckpointError, match=both):
         GatoPolicy(load_checkpoint(make_checkpoint()), other.timestep())
 
 
