@@ -4,12 +4,11 @@ ros2 launch gato_ros sim.launch.py --show-args
 ros2 launch gato_ros sim.launch.py task:=lift_red_wide prompt:='lift the red block' seeds:='[0, 1]'
 """
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchDescription
 
 ARGUMENTS = (
     ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path.", None),

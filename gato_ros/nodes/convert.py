@@ -30,6 +30,7 @@ __all__ = ['ENCODINGS', 'ConvertError', 'controller_joints', 'from_depth', 'from
            'from_image', 'from_intrinsics', 'from_joints', 'joint_values', 'to_commands',
            'to_effort', 'to_image', 'to_ns', 'to_observation', 'to_proprioception', 'to_stamp']
 
+
 def to_stamp(ns: int) -> Time:
     """Return nanoseconds as a stamp."""
     return Time(sec=ns // 1_000_000_000, nanosec=ns % 1_000_000_000)

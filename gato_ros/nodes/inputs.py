@@ -18,10 +18,14 @@ JOINT_HISTORY = 32  # messages: 0.3 s at 100 Hz, longer than a picture is under 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The messages of one observation: a picture of every camera and a joint state."""
+    """The messages of one observation: a picture of every camera and a joint state.
+
+    epoch  counts the backward jumps of stamps before it: another number, another episode
+    """
 
     images: Mapping[str, Letter[Image]]
     joints: Letter[JointState]
+    epoch: int
 
     @property
     def letters(self) -> tuple[Letter, ...]:
@@ -64,7 +68,7 @@ class Inputs:
         self._joints = Mailbox[JointState](robot.joint_states_topic, limits[-1], JOINT_HISTORY)
         self._lock, self._arrived = threading.Lock(), threading.Event()
         self._used: Snapshot | None = None
-        self._restarted = self._repeated = False
+        self._epoch, self._repeated = 0, False
 
     def put_image(self, camera: str, msg: Image) -> None:
         """Store a picture."""
@@ -77,10 +81,10 @@ class Inputs:
     def _put(self, box: Mailbox, msg: Image | JointState) -> None:
         stamp_ns = convert.to_ns(msg.header.stamp)
         with self._lock:
-            former = box.newest()
-            self._repeated |= former is not None and former.stamp_ns == stamp_ns
+            self._repeated |= self._used is not None and stamp_ns == self._used.stamp_ns
             if box.put(msg, stamp_ns):
-                self._restarted, self._used = True, None
+                self._epoch += 1
+                self._used = None
         self._arrived.set()
 
     def wake(self) -> None:
@@ -92,22 +96,18 @@ class Inputs:
         self._arrived.wait(timeout_s)
         self._arrived.clear()
 
-    def take_restart(self) -> bool:
-        """Whether a stamp jumped back since the last call: another episode, another robot."""
-        with self._lock:
-            restarted, self._restarted = self._restarted, False
-            return restarted
-
     def take_repeat(self) -> bool:
-        """Whether a message came again since the last call: our answer to it was lost."""
+        """Whether the used observation came again since the last call: our answer was lost."""
         with self._lock:
             repeated, self._repeated = self._repeated, False
             return repeated
 
     def use(self, snapshot: Snapshot) -> None:
-        """Note that this observation was answered or refused; only newer ones follow."""
+        """Note that this observation is answered or refused; only newer ones follow."""
         with self._lock:
-            self._used = snapshot
+            self._repeated = False
+            if snapshot.epoch == self._epoch:  # else nothing of the new time has been used yet
+                self._used = snapshot
 
     def pick(self) -> Snapshot | None:
         """Return the newest complete observation, or None while nothing new is complete.
@@ -120,7 +120,7 @@ class Inputs:
             images = {name: box.fresh(now) for name, box in self._cameras.items()}
             newest = self._joints.fresh(now)
             stamp_ns = min((m.stamp_ns for m in images.values()), default=newest.stamp_ns)
-            snapshot = Snapshot(images, self._joints.at(stamp_ns) or newest)
+            snapshot = Snapshot(images, self._joints.at(stamp_ns) or newest, self._epoch)
             if self._used and any(
                     m.stamp_ns <= u.stamp_ns
                     for m, u in zip(snapshot.letters, self._used.letters, strict=True)):

@@ -91,7 +91,7 @@ class PolicyNode(Node):
         self._period_s = 1.0 / self._robot.rate_hz
 
         self._proposal: JointState | None = None  # the newest one
-        self._new_prompt = True
+        self._new_prompt, self._epoch = True, 0
         self._message, self._level = 'waiting for observations', diagnostics.STALE
         self._statistics = diagnostics.StepStatistics()
         self._refused_s, self._window = 0.0, 0
@@ -146,19 +146,21 @@ class PolicyNode(Node):
 
     def _turn(self, policy: Policy) -> None:
         """Answer the newest observation if there is one that may be answered now."""
-        if self._inputs.take_restart() or self._new_prompt:
-            self._new_prompt = False
-            policy.reset(self._prompt)
-            self._pace.restart()
-            self._proposal = None
         if self._inputs.take_repeat() and self._proposal is not None:
             self._proposed.publish(self._proposal)
         try:
             snapshot = self._inputs.pick()
-            if snapshot is None or not self._may_start(snapshot):
-                return
         except Stale as error:
             self._refuse(diagnostics.STALE, str(error))
+            return
+        if snapshot is None:
+            return
+        if self._new_prompt or snapshot.epoch != self._epoch:
+            self._new_prompt, self._epoch = False, snapshot.epoch
+            policy.reset(self._prompt)
+            self._pace.restart()
+            self._proposal = None
+        if not self._may_start(snapshot):
             return
         self._inputs.use(snapshot)
         skipped = self._pace.start(snapshot.stamp_ns, time.monotonic())

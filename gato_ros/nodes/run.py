@@ -38,6 +38,9 @@ def run(build: Callable[[], Node]) -> int:
         pass
     except ConfigError as error:
         failure = error
+    except Exception:
+        if rclpy.ok():  # else a signal ended the context while the node was being built
+            raise
     finally:
         if node is not None:
             node.close()

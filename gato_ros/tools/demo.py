@@ -143,6 +143,7 @@ class Children:
         self.memory_mb: dict[str, int] = {}
         self._nodes, self._logs = nodes, logs
         self._processes: dict[str, subprocess.Popen] = {}
+        self._signal = 0
 
     def __enter__(self) -> Children:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,10 @@ class Children:
         domain = random.SystemRandom().randrange(1, 101)  # 0 to 101 are safe everywhere
         os.environ.update(ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
                           ROS_LOG_DIR=str(self._logs.resolve()))
-        self._former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # to __exit__
+        # Signals only leave a note: one that came between a child's start and its entry in the
+        # list would leave an orphan.
+        self._former = {number: signal.signal(number, self._on_signal)
+                        for number in (signal.SIGINT, signal.SIGTERM)}
         for name, parameters in self._nodes.items():
             args = [sys.executable, '-m', f'gato_ros.nodes.{name}_node', '--ros-args']
             for key, value in parameters.items():
@@ -161,8 +165,16 @@ class Children:
                     start_new_session=True)
         return self
 
+    def _on_signal(self, number: int, _: object) -> None:
+        self._signal = number
+
     def check(self) -> None:
-        """Note memory; raise DemoError with the last words of a child that has ended badly."""
+        """Note memory; leave on a signal, or with the last words of a child that ended badly.
+
+        Raises SystemExit or DemoError.
+        """
+        if self._signal:
+            sys.exit(128 + self._signal)
         for name, process in self._processes.items():
             code = process.poll()
             if code is None:
@@ -183,7 +195,8 @@ class Children:
             for process in self._processes.values():
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=5)
-        signal.signal(signal.SIGTERM, self._former)
+        for kind, former in self._former.items():
+            signal.signal(kind, former)
         os.environ.clear()
         os.environ.update(self._environment)
 

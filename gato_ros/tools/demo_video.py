@@ -37,7 +37,7 @@ def draw_video(path: Path, episodes: Sequence[Episode], robot: RobotSpec) -> Non
     Raises OSError when no file can be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), robot.rate_hz,
+    writer = cv2.VideoWriter(str(path), int.from_bytes(b'mp4v', 'little'), robot.rate_hz,
                              (WIDTH, HEIGHT))
     if not writer.isOpened():
         raise OSError(f'{path} cannot be written as mp4v; is the folder writable?')

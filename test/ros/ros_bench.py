@@ -17,7 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 30.0  # for whatever should come; a busy machine is slow
+TIMEOUT_S = 60.0  # for whatever should come; a busy machine is slow
 
 
 def until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S, what: str = '') -> Any:
@@ -107,4 +107,7 @@ class Processes:
                 stuck.append(' '.join(process.args))
                 process.kill()
                 process.wait()
+        for process in self._all:  # shown when the test has failed
+            print(f'--- {process.args[1:]} ended with {process.returncode}\n'
+                  f'{process.log.read_text()}')
         assert not stuck, f'did not leave on SIGTERM: {stuck}'

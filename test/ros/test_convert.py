@@ -9,7 +9,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
@@ -70,6 +70,7 @@ def test_a_bad_image_is_refused_in_one_sentence(change: dict, words: str) -> Non
     assert words in str(caught.value) and '\n' not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False), st.lists(st.text('abc', min_size=1), max_size=3,
                                                    unique=True))
 def test_any_order_of_joints_gives_the_same_vector(shuffle: random.Random,
@@ -128,6 +129,7 @@ def test_commands_are_split_by_controller_in_its_joint_order() -> None:
     assert list(commands['effort_controller'].data) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**62))
 def test_stamps_survive(ns: int) -> None:
     ns %= 2**31 * 10**9

@@ -48,4 +48,4 @@ def test_a_terminated_demo_takes_its_children_along(processes: Processes, checkp
     children = until(lambda: len(found := psutil.Process(demo.pid).children()) == 3 and found)
     demo.send_signal(signal.SIGTERM)
     assert demo.wait(timeout=30) == 143
-    assert not any(child.is_running() for child in children)
+    assert psutil.wait_procs(children, timeout=30)[1] == []

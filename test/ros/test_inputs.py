@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
@@ -105,19 +105,21 @@ def test_in_lock_step_all_stamps_must_agree() -> None:
 def test_a_reset_of_time_is_told_and_the_new_time_is_answered() -> None:
     inputs = Inputs(ROBOT, lock_step=True)
     feed(inputs, joints=900, front=900, wrist=900)
-    inputs.use(inputs.pick())
-    assert not inputs.take_restart()
+    old = inputs.pick()
     feed(inputs, joints=50, front=50)
-    assert inputs.take_restart()
+    inputs.use(old)  # a worker may be late
     assert inputs.pick() is None  # the wrist's picture is of the other time
     feed(inputs, wrist=50)
-    assert inputs.pick().stamp_ns == 50 * MS
+    new = inputs.pick()
+    assert new.stamp_ns == 50 * MS and new.epoch != old.epoch
 
 
-def test_a_message_that_comes_again_is_told() -> None:
+def test_an_answered_message_that_comes_again_is_told() -> None:
     inputs = Inputs(ROBOT)
     feed(inputs, joints=50, front=50, wrist=50)
+    feed(inputs, front=50)
     assert not inputs.take_repeat()
+    inputs.use(inputs.pick())
     feed(inputs, front=50)
     assert inputs.take_repeat() and not inputs.take_repeat()
 
@@ -136,7 +138,7 @@ def run_pace(arrivals: list[tuple[float, float]], busy_s: float = 0.01) -> tuple
             continue
         wait = pace.wait_s(round(stamp * 1e9), now)
         if wait > 1e-9:
-            now = min([now + wait, *later])
+            now = min([now + wait, *later[:1]])
             continue
         skipped += pace.start(round(stamp * 1e9), now)
         starts.append(now)
@@ -144,6 +146,7 @@ def run_pace(arrivals: list[tuple[float, float]], busy_s: float = 0.01) -> tuple
         now += busy_s
 
 
+@settings(deadline=None)  # other work on the machine is no fault
 @given(st.lists(st.floats(0.0, 0.02), min_size=40, max_size=40))
 def test_a_source_at_the_control_rate_is_answered_at_once(jitter: list[float]) -> None:
     arrivals = [(i * 0.05, i * 0.05 + delay) for i, delay in enumerate(jitter)]
@@ -151,10 +154,10 @@ def test_a_source_at_the_control_rate_is_answered_at_once(jitter: list[float]) -
     assert starts == [a for _, a in arrivals] and skipped == 0
 
 
-@given(st.sampled_from([25.0, 30.0, 60.0, 100.0]))
+@pytest.mark.parametrize('rate', [25.0, 30.0, 60.0, 100.0])
 def test_a_faster_source_is_held_to_the_control_rate(rate: float) -> None:
-    starts, _ = run_pace([(i / rate, i / rate) for i in range(int(10 * rate))])
-    assert 195 <= len(starts) <= 205
+    starts, _ = run_pace([(i / rate, i / rate) for i in range(int(4 * rate))])
+    assert 78 <= len(starts) <= 82
 
 
 def test_a_slow_step_skips_whole_periods_without_a_burst() -> None:
