@@ -26,7 +26,7 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest test/unit
 	$(BIN)/python -m pytest test/sim
-	$(BIN)/python -m pytest test/ros
+	$(BIN)/python -m pytest test/ros --reruns 2  # real processes in real time, on any machine
 
 unit: $(READY)
 	$(BIN)/python -m pytest test/unit -m 'not slow'

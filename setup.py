@@ -48,7 +48,8 @@ setup(
     install_requires=requirements(),
     extras_require={
         'ros': [f"ros-jazzy-{name}; platform_machine == 'x86_64'" for name in WHEELS],
-        'test': ['hypothesis', 'mypy', 'psutil', 'pytest>=7.4', 'ruff', 'setuptools'],
+        'test': ['hypothesis', 'mypy', 'psutil', 'pytest>=7.4', 'pytest-rerunfailures',
+                 'ruff', 'setuptools'],
     },
     zip_safe=False,
     entry_points={'console_scripts': [

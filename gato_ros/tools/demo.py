@@ -29,6 +29,7 @@ from gato_ros.evaluation.statistics import Rate
 from gato_ros.spec import RobotSpec, load_robot
 
 ROBOT = 'panda_sim'
+LINGER_S = 0.5
 SILENCE_S = 120.0  # so long may nothing happen: a slow machine loads torch in half a minute
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
 
@@ -93,7 +94,9 @@ def run_demo(episodes: int = 3, seeds: Sequence[int] | None = None,
     if checkpoint is not None:
         nodes['policy']['checkpoint'] = json.dumps(str(checkpoint))
     with Children(nodes, out / 'log') as children:
-        seen = watch(robot, len(seeds), children.check)
+        children.start('sim', 'policy')
+        # Without the safety node no episode begins, so none is missed.
+        seen = watch(robot, len(seeds), lambda: children.start('safety'), children.check)
     summary = summarise(seen, children.memory_mb, task, mode)
     (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     show(summary)
@@ -155,15 +158,18 @@ class Children:
         # list would leave an orphan.
         self._former = {number: signal.signal(number, self._on_signal)
                         for number in (signal.SIGINT, signal.SIGTERM)}
-        for name, parameters in self._nodes.items():
+        return self
+
+    def start(self, *names: str) -> None:
+        """Start these nodes."""
+        for name in names:
             args = [sys.executable, '-m', f'gato_ros.nodes.{name}_node', '--ros-args']
-            for key, value in parameters.items():
+            for key, value in self._nodes[name].items():
                 args += ['-p', f'{key}:={value}']
             with (self._logs / f'{name}.log').open('w') as log:
                 self._processes[name] = subprocess.Popen(
                     args, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD},
                     start_new_session=True)
-        return self
 
     def _on_signal(self, number: int, _: object) -> None:
         self._signal = number
@@ -227,8 +233,12 @@ class Track:
         return self.parts[index] if index < len(self.parts) else {}
 
 
-def watch(robot: RobotSpec, episodes: int, check: Callable[[], None]) -> list[Episode]:
-    """Record ``episodes`` from the running graph; ``check`` is called twice a second."""
+def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
+          check: Callable[[], None]) -> list[Episode]:
+    """Record ``episodes`` from the running graph.
+
+    ``begin`` is called once the simulator and the policy are heard, ``check`` twice a second.
+    """
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
@@ -269,10 +279,13 @@ def watch(robot: RobotSpec, episodes: int, check: Callable[[], None]) -> list[Ep
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         checked = moved = time.monotonic()
-        known = 0
+        known, begun = 0, False
         while len(results) < episodes:
             executor.spin_once(timeout_sec=0.1)
             now = time.monotonic()
+            if not begun and all(map(node.count_publishers, ('sim/episode', 'policy/timing'))):
+                begun = True
+                begin()
             if now - checked > 0.5:
                 check()
                 count = sum(map(len, steps.parts)) + len(results)
@@ -281,6 +294,10 @@ def watch(robot: RobotSpec, episodes: int, check: Callable[[], None]) -> list[Ep
                     raise DemoError(f'no observation was answered for {SILENCE_S:g} s; the logs '
                                     'of the nodes say more')
         check()
+        # Topics have no order among each other: the last answers may come after the last word.
+        quiet = time.monotonic() + LINGER_S
+        while time.monotonic() < quiet:
+            executor.spin_once(timeout_sec=0.05)
         node.destroy_node()
     finally:
         rclpy.try_shutdown(context=context)

@@ -116,7 +116,7 @@ def _curves(frame: np.ndarray, episode: Episode, robot: RobotSpec, now: int) -> 
         cv2.line(frame, (RIGHT + NAMES, round(middle)), (WIDTH - 24, round(middle)), LINE, 1)
         values = [episode.efforts[s][i] for s in stamps]
         points = []
-        for stamp, value, until in zip(stamps, values, [*stamps[1:], now], strict=True):
+        for stamp, value, until in zip(stamps, values, [*stamps, now][1:], strict=True):
             y = round(middle - value / robot.scale[i] * half)
             points += [(_column(stamp, now), y), (_column(until, now), y)]
         if points:

@@ -62,6 +62,10 @@ class Bench:
             kind, topic, lambda msg: rows.append((time.monotonic(), msg)), profile)
         return rows
 
+    def found(self, *topics: str) -> bool:
+        """Whether somebody publishes on every one of these topics, as far as we know."""
+        return all(self.node.count_publishers(topic) for topic in topics)
+
     def close(self) -> None:
         rclpy.try_shutdown()
         self._thread.join(timeout=10)
