@@ -12,7 +12,7 @@ BIN := .venv/bin
 # Sourcing ROS 2, or not sourcing it any more, asks for another environment.
 READY := .venv/ready-$(if $(AMENT_PREFIX_PATH),system,wheels)
 
-.PHONY: setup demo test unit lint clean
+.PHONY: setup demo bench test unit lint faults fuzz soak audit clean
 
 setup: $(READY)
 
@@ -23,13 +23,35 @@ $(READY): .ci/setup constraints.txt requirements.txt setup.py
 demo: $(READY)
 	$(BIN)/gato-ros demo $(ARGS)
 
+bench: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	    --constraint .venv/constraints.txt -e '.[bench]'
+	$(BIN)/gato-ros bench $(ARGS)
+
 test: lint
 	$(BIN)/python -m pytest test/unit
 	$(BIN)/python -m pytest test/sim
-	$(BIN)/python -m pytest test/ros --reruns 2  # real processes in real time, on any machine
+	$(BIN)/python -m pytest test/ros -m 'not faults' --reruns 2  # real processes in real time, on any machine
 
 unit: $(READY)
 	$(BIN)/python -m pytest test/unit -m 'not slow'
+
+# Long and on a machine with nothing else to do: the policy is killed KILLS times.
+KILLS ?= 100
+faults: $(READY)
+	GATO_SLOW=1 GATO_KILLS=$(KILLS) $(BIN)/python -m pytest test/ros/test_faults.py -s -m 'faults or not faults'
+
+FUZZ ?= 10000000
+fuzz: $(READY)
+	$(BIN)/python test/unit/fuzz_guard.py $(FUZZ)
+
+SOAK_S ?= 3600
+soak: $(READY)
+	$(BIN)/python test/ros/soak.py --seconds $(SOAK_S)
+
+# Known vulnerabilities of the versions in constraints.txt; fails where nothing can be looked up.
+audit:
+	$(PYTHON) .ci/audit
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -37,7 +37,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['assets/**/*']},
+    package_data={NAME: ['assets/**/*', 'policy/native/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (SHARE, ['package.xml']),
@@ -47,14 +47,17 @@ setup(
     ],
     install_requires=requirements(),
     extras_require={
+        'bench': ['accelerate', 'transformers'],
+        'exchange': ['av>=14', 'h5py>=3.8,<4', 'pyarrow>=15'],
         'ros': [f"ros-jazzy-{name}; platform_machine == 'x86_64'" for name in WHEELS],
-        'test': ['hypothesis', 'mypy', 'psutil', 'pytest>=7.4', 'pytest-rerunfailures',
-                 'ruff', 'setuptools'],
+        'test': ['av', 'h5py', 'hypothesis', 'mypy', 'psutil', 'pyarrow', 'pytest>=7.4',
+                 'pytest-rerunfailures', 'ruff', 'setuptools'],
     },
     zip_safe=False,
     entry_points={'console_scripts': [
         f'gato-ros = {NAME}.tools.cli:main',
         *(f'{node} = {NAME}.nodes.{node}:main'
-          for node in ('policy_node', 'safety_node', 'sim_node')),
+          for node in ('policy_node', 'recorder_node', 'safety_node', 'sim_node',
+                       'teleop_node')),
     ]},
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import types
 import typing
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 T = TypeVar('T')
+EXPONENT = re.compile(r'[+-]?\d+(\.\d*)?[eE][+-]?\d+')  # YAML 1.1 reads 6e-4 as text
 
 
 class ConfigError(ValueError):
@@ -93,7 +95,7 @@ def to_dict(value: Any) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Check ``value`` against one type hint; an int is accepted where a float is expected."""
+    """Check ``value`` against one type hint; an int or 6e-4 serves where a float is expected."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
@@ -122,6 +124,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
         return float(value)
     if hint is Any or (isinstance(value, hint)
                        and not (isinstance(value, bool) and hint is not bool)):

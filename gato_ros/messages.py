@@ -94,13 +94,14 @@ def to_proprioception(msg: JointState, robot: RobotSpec) -> dict[str, np.ndarray
 def to_effort(msg: JointState, robot: RobotSpec, source: str) -> np.ndarray:
     """Return float64[N] of a proposal or of what was sent; its names must be the robot's.
 
+    The values are in the message's field 'effort', 'velocity' or 'position', as the interface is.
     Raises ConvertError as joint_values does, and for a name that the robot does not have.
     """
     unknown = [name for name in msg.name if name not in robot.joint_names]
     if unknown:
         raise ConvertError(f'{source}: {", ".join(unknown)} unknown, expected '
                            f'{", ".join(robot.joint_names)} (the joints of robot {robot.name!r})')
-    return joint_values(msg, robot.joint_names, 'effort', source)
+    return joint_values(msg, robot.joint_names, robot.interface, source)
 
 
 def to_observation(images: Mapping[str, Image], joints: JointState, robot: RobotSpec,

@@ -18,6 +18,8 @@ ARGUMENTS = (
     ('seeds', '[0, 1, 2]', 'One episode for each seed.', None),
     ('mode', 'real_time', 'real_time: physics runs with the clock. lock_step: physics waits for '
      'each answer, so runs repeat exactly.', ['real_time', 'lock_step']),
+    ('scheduling', 'real_time', 'real_time: SCHED_RR where the system permits it, in real time; '
+     'ordinary: as all other programs.', ['real_time', 'ordinary']),
     ('viewer', 'false', "Show MuJoCo's window; needs a display.", ['true', 'false']),
 )
 
@@ -32,7 +34,8 @@ def generate_launch_description() -> LaunchDescription:
 
     def node(name: str, parameters: dict, **options: object) -> Node:
         return Node(package='gato_ros', executable=f'{name}_node', output='screen',
-                    emulate_tty=True, parameters=[{'robot': text('robot'), **parameters}],
+                    emulate_tty=True, parameters=[{'robot': text('robot'), **parameters,
+                                                      'scheduling': text('scheduling')}],
                     **options)
 
     return LaunchDescription([
@@ -42,8 +45,9 @@ def generate_launch_description() -> LaunchDescription:
                      'seeds': ParameterValue(LaunchConfiguration('seeds'), value_type=list[int]),
                      'viewer': ParameterValue(LaunchConfiguration('viewer'), value_type=bool)},
              on_exit=Shutdown(reason='the simulator has ended')),
-        node('safety', {'lock_step': lock_step},
+        # simulation: the gate opens by itself. Never set it where an arm can break things.
+        node('safety', {'lock_step': lock_step, 'simulation': True, 'publish_hz': 100.0},
              on_exit=Shutdown(reason='without the safety node nothing may move')),
-        node('policy', {'lock_step': lock_step, 'prompt': text('prompt'),
+        node('policy', {'lock_step': lock_step, 'autostart': True, 'prompt': text('prompt'),
                         'checkpoint': text('checkpoint')}),
     ])

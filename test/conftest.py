@@ -11,6 +11,14 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none; torch is loaded only if anything asks."""
+    if item.get_closest_marker('gpu'):
+        import torch
+        if not torch.cuda.is_available():
+            pytest.skip('no CUDA device')
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A run in which every test was skipped has shown nothing, so it fails like an empty one."""
     reporter = session.config.pluginmanager.get_plugin('terminalreporter')

@@ -4,15 +4,17 @@
                       task='stack_wide', success=True)
     done.file, done.steps
 
+Where the marks say that a person acted, only a person's steps become timesteps: pauses would teach
+to stand still, and what a policy did before somebody took over would teach its mistakes.
+
 An action carries the stamp of the observation that it answers, and that is the stamp of its oldest
 picture. So every action makes one timestep, with the pictures and the joint state of its stamp.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -21,20 +23,23 @@ from safetensors import SafetensorError
 
 import gato_ros
 from gato_ros.config import ConfigError
+from gato_ros.episodes.actors import PERSON, read_actors
+from gato_ros.episodes.alignment import Alignment, Skew
+from gato_ros.episodes.alignment import seconds as _seconds
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source
 from gato_ros.episodes.mcap_file import (
-    IMAGE,
-    JOINTS,
     BagError,
     find_file,
+    read_about,
     read_messages,
     topics_of,
 )
+from gato_ros.episodes.topics import ACTIONS, observed
 from gato_ros.messages import ConvertError, to_effort, to_ns, to_observation
-from gato_ros.sim import load_task
+from gato_ros.sim.tasks import load_training_task
 from gato_ros.spec import TORQUES, Observation, RobotSpec
 
-ACTIONS = ('sent_effort', 'proposed_effort')  # the first that was recorded is taken
+HOLES = 0.05  # of a recording's time
 NO_SEED = -1  # a recording comes from no seed of the simulator
 
 
@@ -45,14 +50,18 @@ class Imported:
     steps       timesteps in the episode
     incomplete  actions that were left out, for want of a picture or of a joint state
     unanswered  pictures of the first camera after the last action, which were left out
+    others      steps beside a person's, in which a policy acted or nobody, which were left out
     longest_s   longest time between two timesteps
+    skew        how far apart the messages of its steps lie
     """
 
     file: Path
     steps: int
     incomplete: int
     unanswered: int
+    others: int
     longest_s: float
+    skew: Skew
 
 
 @dataclass(frozen=True)
@@ -72,33 +81,61 @@ class Recording:
     topic: str
 
 
-def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str, success: bool,
-               source: str = 'teleoperation', namespace: str = '') -> Imported:
+@dataclass(frozen=True)
+class Demonstration:
+    """A recording that may become training data.
+
+    steps    (observation, action float64[N] in Nm) in order
+    missing  stamp -> why there is no observation for the action of this stamp
+    """
+
+    recording: Recording
+    steps: Sequence[tuple[Observation, np.ndarray]]
+    missing: Mapping[int, str]
+    longest_s: float
+    skew: Skew
+
+
+def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '',
+               success: bool | None = None, source: str = '',
+               namespace: str = '') -> Imported:
     """Write the episode of a recording into folder ``out``, under the recording's name.
 
-    namespace  of the robot's topics in the recording
+    task, success, source  '' and None: what our recorder has noted in the file
+    namespace              of the robot's topics in the recording
 
     Raises BagError, and then nothing is written; the recording itself is never changed.
     """
-    sentence = load_task(task).sentence
-    if source not in get_args(Source):
-        raise ConfigError(f'source is {source!r}, expected {", ".join(get_args(Source))}')
     file = find_file(bag)
+    if task and source:
+        load_training_task(task)  # a wrong name is found before a long file is read
     target = out / f'{file.stem}{SUFFIX}'
     if target.exists():
         raise BagError(f'{target} exists already, expected a new name: move it or choose another '
                        'folder')
-    recording = read_recording(file, robot, namespace)
-    writer, stamps = EpisodeWriter(), []
-    missing: dict[int, str] = {}
-    for observation, effort in timesteps(recording, robot, missing):
+    about = read_about(file)
+    task, sentence = _task(file, about, task)
+    source = source or about.get('source', '') or 'teleoperation'
+    if source not in get_args(Source):
+        raise ConfigError(f'source is {source!r}, expected {", ".join(get_args(Source))}')
+    success = _outcome(file, about) if success is None else success
+    demonstration = read_demonstration(file, robot, namespace, about)
+    recording, writer = demonstration.recording, EpisodeWriter()
+    actors = read_actors(file, namespace)
+    steps = [(seen, effort) for seen, effort in demonstration.steps
+             if not actors.person or actors.at(seen.stamp_ns) == PERSON]
+    if not steps:
+        raise BagError(f'{file}: a person acted in none of {len(demonstration.steps)} steps, '
+                       'expected one at least')
+    others = len(demonstration.steps) - len(steps)
+    for observation, effort in steps:
         writer.add(observation, {TORQUES: effort}, {TORQUES: effort}, {})
-        stamps.append(observation.stamp_ns)
-    longest_s = _check_rhythm(recording, robot, stamps, missing)
     info = EpisodeInfo(
         robot.name, robot.timestep().hash, task, sentence, NO_SEED, cast(Source, source), success,
         version=gato_ros.__version__,
-        extra={'bag': file.name, 'actions': recording.topic, 'incomplete': len(missing)})
+        extra={'bag': file.name, 'actions': recording.topic,
+               'incomplete': len(demonstration.missing), 'others': others,
+               'skew': asdict(demonstration.skew)})
     try:
         out.mkdir(parents=True, exist_ok=True)
         writer.save(target, info)
@@ -106,8 +143,51 @@ def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str, success: bool,
         why = getattr(error, 'strerror', None) or error
         raise BagError(f'{target} cannot be written: {why}') from error
     pictures = next(iter(recording.images.values()), recording.joints)
-    return Imported(target, len(stamps), len(missing), sum(s > stamps[-1] for s in pictures),
-                    longest_s)
+    last = demonstration.steps[-1][0].stamp_ns
+    return Imported(target, len(steps), len(demonstration.missing),
+                    sum(s > last for s in pictures), others, demonstration.longest_s,
+                    demonstration.skew)
+
+
+def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
+                       about: Mapping[str, str] | None = None) -> Demonstration:
+    """Read the timesteps of a recording.
+
+    about  what the file says about itself, if that has been read already
+
+    Raises BagError for one that may not become training data.
+    """
+    about = read_about(file) if about is None else about
+    if about.get('spec_hash', robot.timestep().hash) != robot.timestep().hash:
+        raise BagError(f'{file} was recorded by robot {about.get("robot")!r} with specification '
+                       f'{about["spec_hash"]}, expected {robot.timestep().hash} of robot '
+                       f'{robot.name!r}')
+    recording = read_recording(file, robot, namespace)
+    missing: dict[int, str] = {}
+    steps, skews = [], []
+    for observation, effort, skew_s in timesteps(recording, robot, missing):
+        steps.append((observation, effort))
+        skews.append(skew_s)
+    longest_s = _check_rhythm(recording, robot, [o.stamp_ns for o, _ in steps], missing)
+    skew = Skew.of(skews, robot)
+    if why := skew.refusal(robot):
+        raise BagError(f'{file}: {why}')
+    return Demonstration(recording, steps, missing, longest_s, skew)
+
+
+def _task(file: Path, about: Mapping[str, str], task: str) -> tuple[str, str]:
+    """Return the task's name and sentence."""
+    if task:
+        return task, load_training_task(task).sentence
+    if not about.get('sentence'):
+        raise BagError(f'{file} does not say which task it shows, expected --task')
+    return about.get('task') or about['sentence'], about['sentence']
+
+
+def _outcome(file: Path, about: Mapping[str, str]) -> bool:
+    if about.get('outcome') not in ('success', 'failure'):
+        raise BagError(f'{file} does not say how it ended, expected --success or --failure')
+    return about['outcome'] == 'success'
 
 
 def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recording:
@@ -121,8 +201,7 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
 
     cameras = {camera.name: name(camera.topic) for camera in robot.cameras}
     joints = name(robot.joint_states_topic)
-    found = read_messages(file, dict.fromkeys(cameras.values(), IMAGE)
-                          | dict.fromkeys((joints, *map(name, ACTIONS)), JOINTS))
+    found = read_messages(file, {name(topic): kind for topic, kind in observed(robot).items()})
     actions = next((topic for topic in ACTIONS if found[name(topic)]), '')
     for topic in (*cameras.values(), joints):
         if not found[topic]:
@@ -138,62 +217,27 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
 
 
 def timesteps(recording: Recording, robot: RobotSpec,
-              missing: dict[int, str]) -> Iterator[tuple[Observation, np.ndarray]]:
-    """Yield the observation of every action with the action, float64[N] in Nm.
+              missing: dict[int, str]) -> Iterator[tuple[Observation, np.ndarray, float]]:
+    """Yield the observation of every action, the action float64[N] in Nm, and the skew in s.
 
     An action without one goes into ``missing``: its stamp, and what there was not.
     Raises BagError for a message that cannot be used.
     """
-    find = _Finder(recording, robot)
+    alignment = Alignment(robot, {name: list(found) for name, found in recording.images.items()},
+                          list(recording.joints))
     for stamp, action in recording.actions.items():
         try:
-            images, joints = find.messages(stamp)
+            chosen = alignment.at(stamp)
         except LookupError as error:
             missing[stamp] = str(error)
             continue
+        images = {name: recording.images[name][at] for name, at in chosen.images.items()}
         try:
-            step = (to_observation(images, joints, robot, stamp),
-                    to_effort(action, robot, recording.topic))
+            step = (to_observation(images, recording.joints[chosen.joints], robot, stamp),
+                    to_effort(action, robot, recording.topic), chosen.skew_s)
         except ConvertError as error:
             raise BagError(f'{recording.file}, {_seconds(stamp)}: {error}') from error
         yield step
-
-
-class _Finder:
-    """Finds the messages of one observation."""
-
-    def __init__(self, recording: Recording, robot: RobotSpec) -> None:
-        self._recording, self._robot = recording, robot
-        self._stamps = {name: list(images) for name, images in recording.images.items()}
-        self._joints = list(recording.joints)
-
-    def messages(self, stamp: int) -> tuple[dict[str, Any], Any]:
-        """Return the pictures of this stamp and the joint state of this stamp or before it.
-
-        A camera that shuts at other moments gives its first picture after the stamp, within half a
-        period: later ones belong to the next observation. Raises LookupError, with a sentence, for
-        a message that is missing.
-        """
-        images, oldest = {}, []
-        half_s = 0.5 / self._robot.rate_hz
-        for camera in self._robot.cameras:
-            stamps = self._stamps[camera.name]
-            place = bisect_left(stamps, stamp)
-            if place == len(stamps) or stamps[place] - stamp > half_s * 1e9:
-                raise LookupError(f'{camera.topic} has no picture of {_seconds(stamp)} or up to '
-                                  f"{half_s:g} s later (half a period of rate_hz in the robot's "
-                                  'YAML file)')
-            oldest.append(stamps[place])
-            images[camera.name] = self._recording.images[camera.name][stamps[place]]
-        if min(oldest, default=stamp) != stamp:
-            raise LookupError(f'no picture is stamped {_seconds(stamp)}')
-        place = bisect_right(self._joints, stamp) - 1
-        limit_s = self._robot.joint_states_max_age_s
-        if place < 0 or stamp - self._joints[place] > limit_s * 1e9:
-            raise LookupError(f'{self._robot.joint_states_topic} has nothing of '
-                              f'{_seconds(stamp)} or up to {limit_s} s before '
-                              "(joint_states_max_age_s in the robot's YAML file)")
-        return images, self._recording.joints[self._joints[place]]
 
 
 def _by_stamp(file: Path, topic: str, messages: Sequence[Any]) -> dict[int, Any]:
@@ -215,6 +259,7 @@ def _check_rhythm(recording: Recording, robot: RobotSpec, stamps: Sequence[int],
     """Return the longest time between two steps, s; refuse no steps, another rate, and holes.
 
     A hole is what would have stopped the robot: longer than a period and a camera's largest age.
+    A stall of the machine does not spoil a long demonstration: holes may take HOLES of its time.
     """
     file = recording.file
     if not stamps:
@@ -231,19 +276,17 @@ def _check_rhythm(recording: Recording, robot: RobotSpec, stamps: Sequence[int],
     limit_s = period_s + max((c.max_age_s for c in robot.cameras),
                              default=robot.joint_states_max_age_s)
     worst = int(gaps.argmax())
-    if gaps[worst] > limit_s:
+    share = gaps[gaps > limit_s].sum() / gaps.sum()
+    if share > HOLES:
         start, stop = stamps[worst], stamps[worst + 1]
         reason = next((why for stamp, why in missing.items() if start < stamp < stop),
                       f'{recording.topic} has no message between them')
         raise BagError(f'{file}: no complete step between {_seconds(start)} and {_seconds(stop)}, '
                        f"expected one within {limit_s:g} s (by rate_hz and max_age_s in the "
-                       f"robot's YAML file): {reason}")
+                       f"robot's YAML file), and {100 * share:.0f} % of its time has none, "
+                       f'expected at most {100 * HOLES:.0f} %: {reason}')
     return float(gaps.max())
 
 
 def _listed(file: Path) -> str:
     return ', '.join(topics_of(file)) or 'no topics'
-
-
-def _seconds(stamp_ns: int) -> str:
-    return f'{stamp_ns * 1e-9:.3f} s'

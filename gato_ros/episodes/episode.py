@@ -75,13 +75,21 @@ class EpisodeWriter:
         self.length += 1
 
     def save(self, path: Path, info: EpisodeInfo) -> None:
-        """Write the file aside, sync it, then give it its name."""
+        """Write the file aside, sync it, then give it its name.
+
+        Raises EpisodeError when it cannot be written.
+        """
         info = dataclasses.replace(info, length=self.length)
         arrays = {key: np.stack(rows) for key, rows in self._rows.items()}
         aside = path.with_suffix('.part')
-        save_file(arrays, aside, metadata={'info': json.dumps(dataclasses.asdict(info))})
-        with aside.open('rb') as handle:
-            os.fsync(handle.fileno())
+        try:
+            save_file(arrays, aside, metadata={'info': json.dumps(dataclasses.asdict(info))})
+            with aside.open('rb') as handle:
+                os.fsync(handle.fileno())
+        except (SafetensorError, OSError) as error:
+            aside.unlink(missing_ok=True)
+            raise EpisodeError(f'{path} cannot be written: {error}; finished episodes are kept, '
+                               'so make room and give the command again') from error
         os.replace(aside, path)
 
 

@@ -6,42 +6,21 @@ message is decoded by what ROS 2 defines for its type's name, never by a definit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mcap.reader import SeekingReader
-from mcap.records import Schema
+from mcap.records import Channel, Message, Schema
+from mcap.summary import Summary
 from mcap_ros2.decoder import DecoderFactory
 
-IMAGE, JOINTS = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/JointState'
+from gato_ros.episodes.chunks import chunks_fault
+from gato_ros.episodes.definitions import DEFINITIONS
+from gato_ros.episodes.episode_file import METADATA
+
 LONGEST = 800  # characters in a sentence
-_LINE = '=' * 80
-_HEADER = f"""{_LINE}
-MSG: std_msgs/Header
-builtin_interfaces/Time stamp
-string frame_id
-{_LINE}
-MSG: builtin_interfaces/Time
-int32 sec
-uint32 nanosec
-"""
-# type -> its definition, in the form in which an MCAP file holds it
-DEFINITIONS = {
-    IMAGE: f"""std_msgs/Header header
-uint32 height
-uint32 width
-string encoding
-uint8 is_bigendian
-uint32 step
-uint8[] data
-{_HEADER}""",
-    JOINTS: f"""std_msgs/Header header
-string[] name
-float64[] position
-float64[] velocity
-float64[] effort
-{_HEADER}"""}
 
 
 class BagError(ValueError):
@@ -64,49 +43,41 @@ def find_file(bag: Path) -> Path:
     return files[0]
 
 
-def read_messages(file: Path, wanted: Mapping[str, str]) -> dict[str, list[Any]]:
-    """Return topic -> its messages in the order of recording; the file is only read.
-
-    wanted  topic -> type; a leading slash makes no difference
-
-    Raises BagError for a file that cannot be read, and for a topic of another type.
-    """
-    found: dict[str, list[Any]] = {topic: [] for topic in wanted}
+@contextmanager
+def reading(file: Path) -> Iterator[SeekingReader]:
+    """Open a file; whatever is wrong with it becomes a BagError."""
     try:
         with file.open('rb') as stream:
-            for topic, msg in _decoded(stream, file, wanted):
-                found[topic].append(msg)
+            yield SeekingReader(stream, validate_crcs=True, record_size_limit=file.stat().st_size)
     except BagError:
         raise
     except OSError as error:
         raise BagError(f'{file} cannot be read: {error.strerror or error}') from error
     except Exception as error:  # damaged bytes make the library raise all kinds
         what = f'{type(error).__name__}: {error}'.removesuffix(': ')
-        raise BagError(f'{file} is cut off, damaged or no MCAP file ({what}); `mcap recover` '
-                       'saves what is whole') from error
-    return found
+        raise BagError(f'{file} is cut off, damaged or no MCAP file ({what}); `gato-ros record '
+                       'repair` or `mcap recover` saves what is whole') from error
 
 
-def _decoded(stream: IO[bytes], file: Path,
-             wanted: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Yield (topic, message) of the wanted topics."""
-    decoders = {kind: _decoder(kind) for kind in set(wanted.values())}
-    topics = {topic.strip('/'): topic for topic in wanted}
-    size = file.stat().st_size
-    reader = SeekingReader(stream, validate_crcs=True, record_size_limit=size)
+def summary_of(reader: SeekingReader, file: Path) -> Summary:
+    """Return the index; BagError for a file without one, or one that would fill the memory."""
     summary = reader.get_summary()
     if summary is None:
         raise BagError(f'{file} has no index, expected a recording that was closed; '
-                       '`mcap recover` writes one')
-    channels = [c for c in summary.channels.values() if c.topic.strip('/') in topics]
+                       '`gato-ros record repair` or `mcap recover` writes one')
+    if fault := chunks_fault(file, summary.chunk_indexes):
+        raise BagError(f'{file} is refused: {fault}')
+    return summary
+
+
+def raw_messages(reader: SeekingReader, summary: Summary, file: Path,
+                 topics: Sequence[str] | None = None
+                 ) -> Iterator[tuple[Schema | None, Channel, Message]]:
+    """Yield the messages of some topics (None: of all) in the order of recording."""
+    channels = [c for c in summary.channels.values() if topics is None or c.topic in topics]
     count = 0
-    for schema, channel, message in reader.iter_messages([c.topic for c in channels]):
-        topic = topics[channel.topic.strip('/')]
-        kind = schema.name if schema else 'nothing'
-        if (kind, channel.message_encoding) != (wanted[topic], 'cdr'):
-            raise BagError(f'{file}: {channel.topic} carries {kind} in '
-                           f'{channel.message_encoding}, expected {wanted[topic]} in cdr')
-        yield topic, decoders[kind](message.data)
+    for row in reader.iter_messages([c.topic for c in channels]):
+        yield row
         count += 1
     if summary.statistics:
         said = sum(summary.statistics.channel_message_counts.get(c.id, 0) for c in channels)
@@ -115,11 +86,43 @@ def _decoded(stream: IO[bytes], file: Path,
                            f'{", ".join(c.topic for c in channels)}, its index says {said}')
 
 
+def read_messages(file: Path, wanted: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Return topic -> its messages in the order of recording; the file is only read.
+
+    wanted  topic -> type; a leading slash makes no difference
+
+    Raises BagError for a file that cannot be read, and for a topic of another type.
+    """
+    found: dict[str, list[Any]] = {topic: [] for topic in wanted}
+    decoders = {kind: _decoder(kind) for kind in set(wanted.values())}
+    names = {topic.strip('/'): topic for topic in wanted}
+    with reading(file) as reader:
+        summary = summary_of(reader, file)
+        present = [c.topic for c in summary.channels.values() if c.topic.strip('/') in names]
+        for schema, channel, message in raw_messages(reader, summary, file, present):
+            topic = names[channel.topic.strip('/')]
+            kind = schema.name if schema else 'nothing'
+            if (kind, channel.message_encoding) != (wanted[topic], 'cdr'):
+                raise BagError(f'{file}: {channel.topic} carries {kind} in '
+                               f'{channel.message_encoding}, expected {wanted[topic]} in cdr')
+            found[topic].append(decoders[kind](message.data))
+    return found
+
+
+def read_about(file: Path) -> dict[str, str]:
+    """Return what our recorder has noted about a recording; {} for one of somebody else."""
+    about: dict[str, str] = {}
+    with reading(file) as reader:
+        for record in reader.iter_metadata():
+            if record.name == METADATA:
+                about |= record.metadata
+    return about
+
+
 def topics_of(file: Path) -> list[str]:
     """Return the topics of a file that was read without error, in alphabetical order."""
-    with file.open('rb') as stream:
-        summary = SeekingReader(stream).get_summary()
-    return sorted({c.topic for c in summary.channels.values()} if summary else ())
+    with reading(file) as reader:
+        return sorted({c.topic for c in summary_of(reader, file).channels.values()})
 
 
 def _decoder(kind: str) -> Callable[[bytes], Any]:

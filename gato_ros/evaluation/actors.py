@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
-from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
+from gato_ros.safety import SafetyGate
 from gato_ros.sim import Expert, StackingEnv
 from gato_ros.spec import TORQUES, Observation
-from gato_ros.tokens.sequence import TimestepTokenizer
-
-CONTROLS = ('expert', 'random', 'still')
+from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
 
 
 class Actor(Protocol):
     """Answers observations with residual torques."""
+
+    @property
+    def sees(self) -> bool:
+        """Whether its observations need pictures."""
 
     def reset(self, env: StackingEnv, seed: int) -> None:
         """Begin an episode."""
@@ -28,21 +30,55 @@ class Actor(Protocol):
 
 
 class PolicyActor:
-    """The checkpoint, prompted with the task's sentence; it sees the observation alone."""
+    """The checkpoint, prompted with the episode's sentence; it sees the observation alone."""
 
-    def __init__(self, checkpoint: Path, env: StackingEnv, temperature: float | None) -> None:
-        self._policy = GatoPolicy(load_checkpoint(checkpoint), env.robot.timestep(), temperature)
+    sees = True
+
+    def __init__(self, policy: GatoPolicy) -> None:
+        self._policy = policy
 
     def reset(self, env: StackingEnv, seed: int) -> None:
-        self._policy.reset(env.task.sentence)
+        self._policy.reset(self.prompt(env, seed), seed)
+
+    def prompt(self, env: StackingEnv, seed: int) -> Prompt:
+        return env.task.sentence
 
     def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
         former: Mapping[str, np.ndarray] | None = None if sent is None else {TORQUES: sent}
-        return self._policy.act(observation, former).values[TORQUES]
+        seen = replace(observation, images=self._view(observation.images))
+        return self._policy.act(seen, former).values[TORQUES]
+
+    def _view(self, images: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return images
+
+
+class NoImageActor(PolicyActor):
+    """The policy before grey pictures: what joints and words alone are good for."""
+
+    def _view(self, images: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return {name: np.full_like(image, 128) for name, image in images.items()}
+
+
+class StaleImageActor(PolicyActor):
+    """The policy with the episode's first pictures for ever: a plan made at one glance.
+
+    The front camera has shown all blocks by then, so a policy that is no better than this one
+    does not look while it acts.
+    """
+
+    def reset(self, env: StackingEnv, seed: int) -> None:
+        super().reset(env, seed)
+        self._first: Mapping[str, np.ndarray] = {}
+
+    def _view(self, images: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        self._first = self._first or images
+        return self._first
 
 
 class ExpertActor:
     """The scripted expert, which knows the simulator's state: what could be reached."""
+
+    sees = False
 
     def reset(self, env: StackingEnv, seed: int) -> None:
         self._expert = Expert(env)
@@ -53,6 +89,8 @@ class ExpertActor:
 
 class RandomActor:
     """Action tokens drawn at random: what happens without any policy."""
+
+    sees = False
 
     def reset(self, env: StackingEnv, seed: int) -> None:
         self._rng = np.random.default_rng((seed, 2))
@@ -68,6 +106,8 @@ class RandomActor:
 class StillActor:
     """No residual torque at all: how often the task solves itself."""
 
+    sees = False
+
     def reset(self, env: StackingEnv, seed: int) -> None:
         self._zero = np.zeros(len(env.robot.joints))
 
@@ -75,13 +115,40 @@ class StillActor:
         return self._zero
 
 
-def make_actor(name: str, env: StackingEnv, checkpoint: Path,
-               temperature: float | None = None) -> Actor:
-    """Return ``policy`` or one of the CONTROLS."""
-    if name == 'policy':
-        return PolicyActor(checkpoint, env, temperature)
-    kinds: dict[str, type[Actor]] = {
-        'expert': ExpertActor, 'random': RandomActor, 'still': StillActor}
-    if name not in kinds:
-        raise ValueError(f'actor is {name!r}, expected policy, {", ".join(CONTROLS)}')
-    return kinds[name]()
+class ReplayActor:
+    """The expert's torques of the next seed's episode, replayed open loop.
+
+    The movement is right and the blocks lie elsewhere, so this tells whether the task needs
+    looking at all. (Replaying a seed's own torques solves it: physics repeats exactly.) When they
+    are used up the arm holds still and the fingers keep their force.
+    """
+
+    sees = False
+
+    def reset(self, env: StackingEnv, seed: int) -> None:
+        other = StackingEnv(env.robot, env.task, env.randomise, render=False)
+        self._torques = record_expert(other, seed + 1)
+        self._step = 0
+
+    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
+        self._step += 1
+        if self._step <= len(self._torques):
+            return self._torques[self._step - 1]
+        still = np.zeros_like(self._torques[-1])
+        still[-1] = self._torques[-1][-1]
+        return still
+
+
+def record_expert(env: StackingEnv, seed: int) -> list[np.ndarray]:
+    """Let the expert solve an episode behind the gate; return what was sent, float64[N] each."""
+    return [sent for _, sent in demonstrate(env, seed)]
+
+
+def demonstrate(env: StackingEnv, seed: int) -> Iterator[tuple[Observation, np.ndarray]]:
+    """Let the expert solve an episode behind the gate; yield what was seen, sent float64[N]."""
+    observation = env.reset(seed)
+    gate, expert = SafetyGate(env.robot), Expert(env)
+    while not env.success and env.time_s < env.time_limit_s:
+        sent = gate.check(expert.act(), 1.0 / env.robot.rate_hz).effort
+        yield observation, sent
+        observation = env.step(sent)

@@ -1,162 +1,112 @@
-"""Seeded rollouts in the simulator: rates with n, Wilson's interval and their controls.
+"""Seeded rollouts in the simulator, on all cores, resumable.
 
-    gato-ros evaluate --checkpoint runs/stack/checkpoint --task stack_wide --episodes 100
+    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite --looks both
 
-Test seeds are 0 to 9,999, validation seeds 10,000 to 19,999; training seeds begin at 100,000.
+Each finished episode is written down at once; after whatever interruption the same command goes
+on. How an episode ends depends on its task, looks, actor and seed alone, never on the worker that
+runs it or on what ran before.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 
-from gato_ros.config import ConfigError
-from gato_ros.evaluation.actors import CONTROLS, Actor, make_actor
-from gato_ros.evaluation.statistics import Rate
-from gato_ros.policy.checkpoint import SHIPPED
-from gato_ros.safety import SafetyGate
+from gato_ros.evaluation.actors import Actor
+from gato_ros.evaluation.cast import make_actor
+from gato_ros.evaluation.contact_sheet import PICTURED, save_frames
+from gato_ros.evaluation.results import Results
+from gato_ros.evaluation.rollout import Outcome, rollout
+from gato_ros.evaluation.suite import (
+    EvaluateSettings,
+    EvaluationError,
+    Job,
+    fingerprints,
+    open_checkpoint,
+)
+from gato_ros.policy.policy import GatoPolicy
 from gato_ros.sim import StackingEnv, load_task
 from gato_ros.spec import load_robot
-
-TEST_SEEDS, VALIDATION_SEEDS = range(0, 10_000), range(10_000, 20_000)
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    """What to roll out, and with whom."""
-
-    checkpoint: Path = SHIPPED
-    task: str = 'stack_wide'
-    episodes: int = 100
-    split: str = 'test'
-    robot: str = 'panda_sim'
-    randomise: bool = False
-    controls: tuple[str, ...] = ('expert', 'random')
-    temperature: float | None = None
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        if self.split not in ('test', 'validation'):
-            raise ConfigError(f'split is {self.split!r}, expected test or validation')
-        if not 1 <= self.episodes <= len(TEST_SEEDS):
-            raise ConfigError(f'episodes is {self.episodes}, expected 1 to {len(TEST_SEEDS)}')
-        for name in self.controls:
-            if name not in CONTROLS:
-                raise ConfigError(f'control {name!r} is not known: {", ".join(CONTROLS)}')
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        seeds = TEST_SEEDS if self.split == 'test' else VALIDATION_SEEDS
-        return seeds[:self.episodes]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one episode ended; ``failure`` is empty on success."""
-
-    actor: str
-    seed: int
-    success: bool
-    steps: int
-    failure: str
-
-
-def rollout(env: StackingEnv, actor: Actor, name: str, seed: int) -> Outcome:
-    """Run one episode; every torque passes the same gate as on the robot."""
-    gate, period = SafetyGate(env.robot), 1.0 / env.robot.rate_hz
-    observation = env.reset(seed)
-    actor.reset(env, seed)
-    sent: np.ndarray | None = None
-    steps = 0
-    while not env.success and env.time_s < env.time_limit_s:
-        sent = gate.check(actor.act(observation, sent), period).effort
-        observation = env.step(sent)
-        steps += 1
-    return Outcome(name, seed, env.success, steps, env.failure)
+from gato_ros.workers import WorkerError, run_jobs
 
 
 def evaluate(settings: EvaluateSettings) -> Iterator[Outcome]:
-    """Yield the outcomes of the policy and of the controls as episodes end."""
-    load_task(settings.task)
-    jobs = [(name, seed) for name in ('policy', *settings.controls) for seed in settings.seeds]
-    context = multiprocessing.get_context('spawn')
-    workers = settings.workers or os.cpu_count() or 1
-    with context.Pool(workers, _start_worker, (settings,)) as pool:
-        yield from pool.imap_unordered(_run, jobs)
+    """Yield the outcome of every job: those that were finished before, then others as they end.
+
+    Raises CheckpointError, EvaluationError or ConfigError; what is finished is kept.
+    """
+    prints = fingerprints(settings)
+    with Results(settings.out) as results:
+        finished = results.read(prints)
+        missing = [job for job in settings.jobs if job not in finished]
+        yield from (finished[job] for job in settings.jobs if job in finished)
+        try:
+            for outcome in run_jobs(_run, missing, settings.workers, _start_worker,
+                                    (settings, prints)):
+                results.append(outcome)
+                yield outcome
+        except WorkerError as error:
+            raise EvaluationError(f'{error}; what is finished is kept in {results.path}, so give '
+                                  'the command again, or with fewer --workers') from error
 
 
-def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return one row per actor: rate, n, interval, mean steps of successes, failures by kind."""
-    rows = []
-    for name in dict.fromkeys(sorted((o.actor for o in outcomes), key=_actor_order)):
-        mine = [o for o in outcomes if o.actor == name]
-        won = [o for o in mine if o.success]
-        rate = Rate(len(won), len(mine))
-        rows.append({'actor': name, 'success': rate.value, 'n': rate.n,
-                     'interval': list(rate.interval),
-                     'steps': float(np.mean([o.steps for o in won])) if won else None,
-                     'failures': dict(Counter(o.failure for o in mine if not o.success))})
-    return rows
-
-
-def report(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return everything that ``--json`` writes."""
-    return {'task': settings.task, 'split': settings.split, 'randomise': settings.randomise,
-            'checkpoint': settings.checkpoint.name, 'seeds': list(settings.seeds),
-            'summary': summarise(outcomes),
-            'episodes': [asdict(o) for o in sorted(outcomes, key=lambda o: (o.actor, o.seed))]}
-
-
-def show(outcomes: Sequence[Outcome], task: str) -> None:
-    """Print the table."""
-    from rich.console import Console
-    from rich.table import Table
-    table = Table(title=task)
-    for title in ('actor', 'success', 'n', '95 % interval', 'steps', 'failures'):
-        table.add_column(title)
-    for row in summarise(outcomes):
-        low, high = row['interval']
-        table.add_row(row['actor'], f'{100 * row["success"]:.1f} %', str(row['n']),
-                      f'{100 * low:.1f} to {100 * high:.1f}',
-                      '-' if row['steps'] is None else f'{row["steps"]:.0f}',
-                      ', '.join(f'{kind} {count}' for kind, count in row['failures'].items()))
-    Console().print(table)
-
-
-def _actor_order(name: str) -> int:
-    return ('policy', *CONTROLS).index(name)
+def success_rate(checkpoint: Path, tasks: tuple[str, ...], episodes: int, workers: int) -> float:
+    """Return the share of validation episodes, of ``tasks`` alike, in which a policy succeeds."""
+    with tempfile.TemporaryDirectory() as out:
+        outcomes = list(evaluate(EvaluateSettings(
+            checkpoint, tasks, actors=('policy',), episodes=max(1, episodes // len(tasks)),
+            split='validation', out=Path(out), workers=workers)))
+    return sum(outcome.success for outcome in outcomes) / len(outcomes)
 
 
 class _Worker:
-    def __init__(self, settings: EvaluateSettings) -> None:
-        import torch
-        torch.set_num_threads(1)  # one process per core does better than threads that fight
-        self._settings = settings
-        self._env = StackingEnv(load_robot(settings.robot), load_task(settings.task),
-                                randomise=settings.randomise)
+    """One process: the environment of the task that it is at, and the actors."""
+
+    def __init__(self, settings: EvaluateSettings, prints: dict[str, str]) -> None:
+        self._settings, self._prints = settings, prints
+        self._robot = load_robot(settings.robot)
+        self._env: StackingEnv | None = None
+        self._policy: GatoPolicy | None = None
         self._actors: dict[str, Actor] = {}
 
-    def run(self, name: str, seed: int) -> Outcome:
-        if name not in self._actors:
-            self._actors[name] = make_actor(name, self._env, self._settings.checkpoint,
-                                            self._settings.temperature)
-        return rollout(self._env, self._actors[name], name, seed)
+    def run(self, job: Job) -> Outcome:
+        if self._env is None or self._env.task.name != job.task:
+            if self._env is not None:
+                self._env.close()
+            self._env = StackingEnv(self._robot, load_task(job.task), render=False)
+        self._env.randomise = job.looks == 'randomised'
+        if job.actor not in self._actors:
+            self._actors[job.actor] = make_actor(job.actor, self._load_policy)
+        frames: list[np.ndarray] | None = [] if job.actor in PICTURED else None
+        outcome = rollout(self._env, self._actors[job.actor], job.seed, job.actor, frames)
+        outcome = replace(outcome, fingerprint=self._prints[job.actor])
+        if frames and not outcome.success:
+            save_frames(self._settings.out, outcome, frames)
+        return outcome
+
+    def _load_policy(self) -> GatoPolicy:
+        if self._policy is None:
+            self._policy = GatoPolicy(open_checkpoint(self._settings), self._robot.timestep(),
+                                      self._settings.temperature)
+            if fingerprints(self._settings) != self._prints:
+                raise EvaluationError(f'{self._settings.checkpoint} or the program was changed '
+                                      'during the evaluation; give the command again')
+        return self._policy
 
 
 _worker: _Worker
 
 
-def _start_worker(settings: EvaluateSettings) -> None:
+def _start_worker(settings: EvaluateSettings, prints: dict[str, str]) -> None:
     global _worker
-    _worker = _Worker(settings)
+    torch.set_num_threads(1)  # one process per core does better than threads that fight
+    _worker = _Worker(settings, prints)
 
 
-def _run(job: tuple[str, int]) -> Outcome:
-    return _worker.run(*job)
+def _run(job: Job) -> Outcome:
+    return _worker.run(job)

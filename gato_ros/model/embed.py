@@ -56,13 +56,21 @@ class Embedding(nn.Module):
         """Embed ids (B, T), -1 where patches (B, P, 16, 16, 3) stand, into (B, T, D)."""
         x = self.table(ids.clamp(min=0))
         if layout.patch_slots.numel():
-            batch, count = patches.shape[:2]
-            drawn = self.patches(patches.flatten(0, 1)).view(batch, count, -1)
-            rows = self._position(layout.rows, batch)
-            columns = self._position(layout.columns, batch)
-            x = x.index_copy(1, layout.patch_slots,
-                             (drawn + self.row(rows) + self.column(columns)).to(x.dtype))
+            pictures = self.encode(patches, layout.rows, layout.columns)
+            x = x.index_copy(1, layout.patch_slots, pictures.to(x.dtype))
         return x + self.local(layout.local)
+
+    def encode(self, patches: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Encode patches (B, P, 16, 16, 3) with their intervals (P, 2) into (B, P, D)."""
+        batch, count = patches.shape[:2]
+        drawn = self.patches(patches.flatten(0, 1)).unflatten(0, (batch, count))
+        row = self._position(rows, batch)
+        column = self._position(columns, batch)
+        return drawn + self.row(row) + self.column(column)
+
+    def places(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return what evaluation adds to patches for their intervals (P, 2): (P, D)."""
+        return self.row(rows.sum(1) // 2) + self.column(columns.sum(1) // 2)
 
     def _position(self, interval: Tensor, batch: int) -> Tensor:
         """Draw an index from each patch's interval in training, else take its middle: (B|1, P)."""

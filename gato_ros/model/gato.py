@@ -79,10 +79,8 @@ class Gato(nn.Module):
                            block.attention.distances(encoding).contiguous())
                 for block in self.blocks]
 
-    def extend(self, ids: Tensor, patches: Tensor, layout: SequenceLayout,
-               cache: list[LayerCache], reach: Reach) -> Tensor:
-        """Append T tokens to one sequence: ids (T,), patches (P, ...) -> hidden (T, D)."""
-        x = self.embedding(ids[None], patches[None], layout)[0]
+    def extend(self, x: Tensor, cache: list[LayerCache], reach: Reach) -> Tensor:
+        """Append T embedded tokens to one sequence: (T, D) -> hidden states (T, D)."""
         for block, layer in zip(self.blocks, cache, strict=True):
             x = block.extend(x, layer, reach)
         return self.norm(x)

@@ -13,9 +13,7 @@ from gato_ros.tokens.context import ContextWindow
 
 @dataclass(frozen=True, eq=False)
 class LayerCache:
-    """One layer's keys and values (H, slots, key_size) and projected distances (H, n, key_size).
-
-    """
+    """One layer's keys and values (H, slots, key_size); projected distances (H, n, key_size)."""
 
     keys: Tensor
     values: Tensor
@@ -31,12 +29,15 @@ class LayerCache:
 class Reach:
     """Where T new tokens go and what each of them may see.
 
-    slots int64[T], distance int64 (T, slots) clamped to the model's largest, mask bool (T, slots)
+    slots int64[T], mask bool (T, slots)
+    distance  int64 (T, slots), clamped to the model's largest and 0 where the mask is false
+    farthest  how many distances are in use: all are below it
     """
 
     slots: Tensor
     distance: Tensor
     mask: Tensor
+    farthest: int
 
 
 def reach(window: ContextWindow, slots: np.ndarray, max_distance: int,
@@ -44,6 +45,6 @@ def reach(window: ContextWindow, slots: np.ndarray, max_distance: int,
     """Compute the reach of the tokens in ``slots``, which the window already holds."""
     distance = window.position[slots][:, None] - window.position[None, :]
     mask = window.visible[None, :] & (distance >= 0)
-    clamped = np.clip(distance, 0, max_distance - 1)
+    clamped = np.where(mask, np.minimum(distance, max_distance - 1), 0)
     return Reach(torch.from_numpy(slots).to(device), torch.from_numpy(clamped).to(device),
-                 torch.from_numpy(mask).to(device))
+                 torch.from_numpy(mask).to(device), int(clamped.max()) + 1)

@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 
 
-def sample(logits: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-    """Draw an index from logits (..., n): the largest at temperature 0, else by Gumbel noise.
+def waits(count: int, generator: torch.Generator) -> Tensor:
+    """Draw float32[count], logarithms of exponential draws: Gumbel's noise, negated."""
+    return torch.empty(count).exponential_(generator=generator).log_()
 
-    The logarithm of an exponential draw is Gumbel's noise, negated; argmax(logits / t + noise) is
-    distributed as softmax(logits / t).
+
+def pick(logits: Tensor, temperature: float = 0.0, noise: Tensor | None = None) -> Tensor:
+    """Return the index of the largest of logits (..., n), or a sample where noise is given.
+
+    argmax(logits / t - noise) is distributed as softmax(logits / t) when noise comes from
+    :func:`waits`.
     """
-    if temperature == 0:
+    if noise is None:
         return logits.argmax(dim=-1)
-    waits = torch.empty_like(logits, dtype=torch.float32).exponential_(generator=generator)
-    return (logits.float() / temperature - waits.log()).argmax(dim=-1)
+    return (logits.float() / temperature - noise).argmax(dim=-1)

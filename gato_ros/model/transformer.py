@@ -78,7 +78,8 @@ class Attention(nn.Module):
         keys, values = self._split(self.key_value(x).unflatten(-1, (2, -1)).movedim(-2, 0))
         cache.write(reach.slots, keys, values)
         content = (queries + self.content_bias) @ cache.keys.transpose(-1, -2)  # (H, T, slots)
-        place = (queries + self.distance_bias) @ cache.distances.transpose(-1, -2)
+        distances = cache.distances[:, :reach.farthest]
+        place = (queries + self.distance_bias) @ distances.transpose(-1, -2)
         place = place.gather(-1, reach.distance.expand(self.heads, -1, -1))
         scores = (content + place) * self.key_size ** -0.5
         weights = scores.masked_fill(~reach.mask, float('-inf')).softmax(dim=-1)

@@ -26,8 +26,8 @@ from gato_ros.messages import (
 )
 from gato_ros.spec import CameraSpec, RobotSpec
 
-__all__ = ['ENCODINGS', 'ConvertError', 'controller_joints', 'from_depth', 'from_effort',
-           'from_image', 'from_intrinsics', 'from_joints', 'joint_values', 'to_commands',
+__all__ = ['ENCODINGS', 'Commands', 'ConvertError', 'controller_joints', 'from_depth',
+           'from_effort', 'from_image', 'from_intrinsics', 'from_joints', 'joint_values',
            'to_effort', 'to_image', 'to_ns', 'to_observation', 'to_proprioception', 'to_stamp']
 
 
@@ -84,9 +84,14 @@ def from_joints(names: Sequence[str], positions: np.ndarray, velocities: np.ndar
     return msg
 
 
-def from_effort(names: Sequence[str], effort: np.ndarray, stamp_ns: int) -> JointState:
-    """Return an effort as a named message with the stamp of the observation that it answers."""
-    msg = JointState(name=list(names), effort=_doubles(effort))
+def from_effort(names: Sequence[str], effort: np.ndarray, stamp_ns: int,
+                interface: str = 'effort') -> JointState:
+    """Return a command as a named message with the stamp of the observation that it answers.
+
+    interface  'effort', 'velocity' or 'position': which field of the message holds it
+    """
+    msg = JointState(name=list(names))
+    setattr(msg, interface, _doubles(effort))
     msg.header.stamp = to_stamp(stamp_ns)
     return msg
 
@@ -96,10 +101,22 @@ def controller_joints(robot: RobotSpec, controller: str) -> list[int]:
     return [i for i, joint in enumerate(robot.joints) if joint.controller == controller]
 
 
-def to_commands(effort: np.ndarray, robot: RobotSpec) -> dict[str, Float64MultiArray]:
-    """Split float64[N] into one message for each controller, in the controller's joint order."""
-    return {name: Float64MultiArray(data=_doubles(effort[controller_joints(robot, name)]))
-            for name in robot.controllers}
+class Commands:
+    """Splits float64[N] into one message for each controller, in the controller's joint order.
+
+    The messages are made once, for the gate's loop: each call fills the same ones anew.
+    """
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self._messages = {name: Float64MultiArray() for name in robot.controllers}
+        self._joints = {name: np.array(controller_joints(robot, name))
+                        for name in robot.controllers}
+
+    def __call__(self, effort: np.ndarray) -> dict[str, Float64MultiArray]:
+        """Return controller -> message."""
+        for name, msg in self._messages.items():
+            msg.data = _doubles(effort[self._joints[name]])
+        return self._messages
 
 
 def _doubles(values: np.ndarray) -> array.array:

@@ -34,11 +34,30 @@ class Diagnostics:
         self._publisher.publish(msg)
 
 
+class Spread:
+    """The last thousand of a figure, for percentiles."""
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque(maxlen=1000)
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+
+    def percentile(self, percent: float) -> float:
+        """Return a percentile; 0 before anything was added."""
+        return float(np.percentile(list(self._values) or [0.0], percent))
+
+    def rate(self) -> float:
+        """Return a thousand over the mean: the rate in Hz of intervals in ms."""
+        return 1e3 / max(float(np.mean(list(self._values) or [np.inf])), 1e-9)
+
+
 class StepStatistics:
     """Figures of a control loop: its rate, its latency, what it refused."""
 
     def __init__(self) -> None:
         self.steps = self.skipped = 0
+        self._refused_s = -float('inf')
         self.refusals: Counter[str] = Counter()
         self._ends: deque[float] = deque(maxlen=1000)
         self._latencies_ms: deque[float] = deque(maxlen=1000)
@@ -49,6 +68,13 @@ class StepStatistics:
         self.skipped += skipped
         self._ends.append(time.monotonic())
         self._latencies_ms.append(latency_ms)
+
+    def refuse(self, reason: str, bad: bool, period_s: float) -> None:
+        """Count a reason once in ``period_s``; every time for what is bad, not only too old."""
+        now = time.monotonic()
+        if bad or now - self._refused_s >= period_s:
+            self._refused_s = now
+            self.refusals[f'{reason.split(":")[0]} {"bad" if bad else "stale"}'] += 1
 
     def values(self) -> dict[str, object]:
         """Return the figures: rate over five seconds, latency over the last thousand steps."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from sensor_msgs.msg import Image, JointState
 
 from gato_ros.nodes import convert
 from gato_ros.nodes.mailbox import Letter, Mailbox, Stale
-from gato_ros.spec import Observation, RobotSpec
+from gato_ros.safety.sources import Source
+from gato_ros.spec import CameraSpec, Observation, RobotSpec
 
+STILL_PICTURES, STILL_RAD = 10, 0.05  # so many equal pictures while a joint moves so far
+REMEMBERED = 60  # pictures: 3 s at 20 Hz
 JOINT_HISTORY = 32  # messages: 0.3 s at 100 Hz, longer than a picture is under way
 
 
@@ -51,6 +56,37 @@ class Snapshot:
                                       self.joints.value, robot, self.stamp_ns)
 
 
+class StillPicture:
+    """Notices a camera that sends one picture again and again while the arm moves.
+
+    An arm at rest tells nothing, so the problem lapses ``REMEMBERED`` pictures after a motion. If
+    it did not, one that came of wrong joint states could never be cleared.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic, self.problem = topic, ''
+        self._data: object = None
+        self._count = 0
+        self._places: deque[np.ndarray] = deque(maxlen=REMEMBERED)
+
+    def add(self, data: object, positions: Sequence[float]) -> None:
+        """Compare a picture's bytes with the last one's; ``positions`` are the joints', rad."""
+        if data != self._data:
+            self._data, self._count = data, 0
+            self._places.clear()
+        self._count += 1
+        place = np.asarray(positions, np.float64)
+        if self._places and place.shape != self._places[0].shape:
+            self._places.clear()
+        if np.isfinite(place).all():
+            self._places.append(place)
+        moved = (np.ptp(np.array(self._places), axis=0).max(initial=0.0)
+                 if self._count > STILL_PICTURES and len(self._places) > 1 else 0.0)
+        self.problem = '' if moved <= STILL_RAD else (
+            f'{self._topic}: the same picture {self._count} times while the arm moves, expected a '
+            'camera that sees')
+
+
 class Inputs:
     """The mailboxes of one robot; callbacks put, one worker picks.
 
@@ -63,15 +99,23 @@ class Inputs:
         limits = [float('inf')] * len(ages) if lock_step else ages
         self.robot = robot
         self._lock_step, self._settle_s = lock_step, settle_s
+        self._sources = {topic: Source(topic, age, "max_age_s in the robot's YAML file")
+                         for topic, age in zip((*(c.topic for c in robot.cameras),
+                                                robot.joint_states_topic), ages, strict=True)}
+        self._still = {c.name: StillPicture(c.topic) for c in robot.cameras}
         self._cameras = {c.name: Mailbox[Image](c.topic, age)
                          for c, age in zip(robot.cameras, limits, strict=False)}
         self._joints = Mailbox[JointState](robot.joint_states_topic, limits[-1], JOINT_HISTORY)
         self._lock, self._arrived = threading.Lock(), threading.Event()
         self._used: Snapshot | None = None
+        self._looked: dict[str, Letter[Image]] = {}
         self._epoch, self._repeated = 0, False
 
     def put_image(self, camera: str, msg: Image) -> None:
         """Store a picture."""
+        with self._lock:
+            joints = self._joints.newest()
+            self._still[camera].add(msg.data, () if joints is None else joints.value.position)
         self._put(self._cameras[camera], msg)
 
     def put_joints(self, msg: JointState) -> None:
@@ -81,11 +125,46 @@ class Inputs:
     def _put(self, box: Mailbox, msg: Image | JointState) -> None:
         stamp_ns = convert.to_ns(msg.header.stamp)
         with self._lock:
+            self._sources[box.source].arrived(stamp_ns, time.monotonic())
             self._repeated |= self._used is not None and stamp_ns == self._used.stamp_ns
             if box.put(msg, stamp_ns):
                 self._epoch += 1
                 self._used = None
         self._arrived.set()
+
+    def newest(self, camera: str) -> Letter[Image] | None:
+        """Return a camera's newest picture of whatever age, or None."""
+        return self._cameras[camera].newest()
+
+    def unseen_pictures(self) -> list[tuple[CameraSpec, Image]]:
+        """Return pictures that no call has returned yet and no used observation holds."""
+        unseen = []
+        for camera in self.robot.cameras:
+            letter, used = self._cameras[camera.name].newest(), self._used
+            if letter is not None and letter is not self._looked.get(camera.name) and (
+                    used is None or used.images[camera.name] is not letter):
+                self._looked[camera.name] = letter
+                unseen.append((camera, letter.value))
+        return unseen
+
+    def ages_s(self) -> dict[str, float]:
+        """Return topic -> seconds since it brought a new stamp; infinite before the first."""
+        now = time.monotonic()
+        with self._lock:
+            return {topic: source.age_s(now) for topic, source in self._sources.items()}
+
+    def problem(self) -> str:
+        """Name every source that is silent, repeats itself or jumps in time; '' for none."""
+        now = time.monotonic()
+        with self._lock:
+            found = [source.problem(now) for source in self._sources.values()]
+            found += [still.problem for still in self._still.values()]
+        return '; '.join(filter(None, found))
+
+    def duplicates(self) -> dict[str, int]:
+        """Return topic -> messages so far whose stamp had come before."""
+        with self._lock:
+            return {topic: s.duplicates for topic, s in self._sources.items() if s.duplicates}
 
     def wake(self) -> None:
         """End a wait, or skip the next one."""

@@ -70,6 +70,13 @@ class Mailbox(Generic[T]):
         with self._lock:
             return next((m for m in reversed(self._letters) if m.stamp_ns == stamp_ns), None)
 
+    def wait_at(self, stamp_ns: int, timeout_s: float) -> Letter[T] | None:
+        """Wait for the message with exactly this stamp, at most so long; None if it stays away."""
+        deadline = time.monotonic() + timeout_s
+        while (letter := self.at(stamp_ns)) is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return letter
+
     def fresh(self, now_s: float | None = None) -> Letter[T]:
         """Return the newest message.
 

@@ -1,4 +1,4 @@
-"""Parameters from a small table: described, ranged, checked, and fixed once the node runs."""
+"""Parameters from a small table: described, ranged, checked, and mostly fixed at the start."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Param:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    fixed: bool = True  # for the life of the node; else the node decides when it may change
 
 
 # Declared by every node of this package.
@@ -54,7 +55,7 @@ def declare(node: Node, table: Sequence[Param]) -> SimpleNamespace:
 
 
 def _descriptor(param: Param) -> ParameterDescriptor:
-    msg = ParameterDescriptor(description=param.description, read_only=True,
+    msg = ParameterDescriptor(description=param.description, read_only=param.fixed,
                               additional_constraints=_expected(param))
     if param.low is not None and param.high is not None:
         if isinstance(param.default, float):

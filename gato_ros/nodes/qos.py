@@ -29,3 +29,9 @@ EPISODES = _profile(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_L
 CLOCK = _profile(1, ReliabilityPolicy.RELIABLE)
 # The prompt: volatile, so that a plain `ros2 topic pub` is heard as well as a latched publisher.
 PROMPT = _profile(1, ReliabilityPolicy.RELIABLE)
+
+
+def record(reliable: bool) -> QoSProfile:
+    """Return how to watch everything: from drivers that offer best effort, as they offer it."""
+    return _profile(1000, ReliabilityPolicy.RELIABLE if reliable
+                    else ReliabilityPolicy.BEST_EFFORT)

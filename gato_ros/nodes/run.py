@@ -21,15 +21,17 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
-def run(build: Callable[[], Node]) -> int:
+def run(build: Callable[[], Node], args: list[str] | None = None) -> int:
     """Build a Closable node, spin it until it is told to stop, and return the exit code.
+
+    args  ROS arguments; None: the process's own
 
     The executor has one thread: callbacks only store or publish, work is the worker's.
     """
     node = None
     failure: BaseException | None = None
     try:
-        rclpy.init()
+        rclpy.init(args=args)
         node = build()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -1,12 +1,16 @@
 """The gate's process: the only one that writes to the robot's command topics. No torch.
 
-    in   proposed_effort  JointState             stamp of the observation, names, effort
+    in   proposed_effort    JointState           stamp of the observation, names, commands
+         policy/heartbeat   DiagnosticStatus     that the policy lives, and how old its sources are
+         the robot's joint states
     out  the command topic of each controller    Float64MultiArray in the controller's joint order
-         sent_effort      JointState             what was really sent in answer to that proposal
+         sent_effort        JointState           what was really sent in answer to that proposal
          /diagnostics
+    srv  ~/enable SetBool, ~/stop Trigger, ~/clear_fault Trigger
 
-The controllers hold their last command for ever. So a timer on the steady clock repeats the
-command, and turns it into the stop command when no good proposal comes any more.
+The controllers hold their last command for ever. So a thread of its own, on the steady clock,
+sends a command at ``publish_hz`` whatever else happens, and the guard decides which. It also reads
+joint states and heartbeats, just before: rclpy's executor takes much longer for each message.
 """
 
 from __future__ import annotations
@@ -15,9 +19,14 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
@@ -25,125 +34,189 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
 
 from gato_ros.config import ConfigError
-from gato_ros.nodes import convert, diagnostics, qos
-from gato_ros.nodes.params import ROBOT, Param, declare
-from gato_ros.safety import Command, SafetyGate
+from gato_ros.nodes import convert, heartbeat, qos
+from gato_ros.nodes.gate_report import GateReport
+from gato_ros.nodes.params import declare
+from gato_ros.nodes.safety_params import PARAMS
+from gato_ros.nodes.scheduling import SAFETY, take
+from gato_ros.safety.gate import Command, Joints
+from gato_ros.safety.guard import Guard, GuardSettings
 from gato_ros.spec import load_robot
 
-REPEAT_HZ = 100.0
-PARAMS = (
-    ROBOT,
-    Param('stale_periods', 2.0, 'Control periods without a proposal after which the arm is '
-          'stopped.', 1.0, 20.0),
-    Param('lock_step', False, 'Physics waits for each command, so silence is no danger: never '
-          'stop for it. Only for the simulator.'),
-)
+
+class Polled(CallbackGroup):
+    """What the executor leaves alone, for somebody else reads it."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
 
 
 class SafetyNode(Node):
-    """Judges each proposal as it comes; repeats or stops between them."""
+    """Feeds a Guard with what arrives, sends what it says, and reports why."""
 
     def __init__(self) -> None:
         super().__init__('safety')
         params = declare(self, PARAMS)
-        self._robot = load_robot(params.robot)
-        self._gate = SafetyGate(self._robot)
-        self._lock_step = params.lock_step
-        self._period_s = 1.0 / self._robot.rate_hz
-        self._limit_s = params.stale_periods * self._period_s
-        if self._lock_step:
-            self.get_logger().warning('lock_step: no stop when proposals cease')
-
-        self._command = self._gate.stop('no proposal yet')
+        take(self, params.scheduling, SAFETY, params.lock_step)
+        self._robot = robot = load_robot(params.robot)
+        self._guard = Guard(robot, GuardSettings(
+            command_max_age_s=params.stale_periods / robot.rate_hz, stop=params.stop,
+            heartbeat_max_age_s=params.heartbeat_max_age_s, blend=params.blend,
+            observation_max_age_s=params.observation_max_age_s, deadline_s=params.deadline_s,
+            simulation=params.simulation, lock_step=params.lock_step))
+        if params.simulation or params.lock_step:
+            self.get_logger().warning('the gate opens by itself: only for the simulator')
+        self._lock = threading.Lock()  # of the guard and of what is below
         self._answer: JointState | None = None  # to the newest proposal
+        self._answered = np.zeros(len(robot.joints))
         self._stamp_ns = -1  # of the newest proposal
-        self._accepted_s = -float('inf')  # steady arrival of the newest accepted proposal
-        self._level, self._message = diagnostics.STALE, 'no proposal yet'
-        self._counts: Counter[str] = Counter(
-            dict.fromkeys(('proposals', 'limited', 'refused', 'stopped'), 0))
+        self._report = GateReport(self, robot, self._guard)
 
-        self._controllers = {
-            name: self.create_publisher(Float64MultiArray, topic, qos.COMMAND)
-            for name, topic in self._robot.controllers.items()}
+        self._commands = convert.Commands(robot)
+        self._controllers = {name: self.create_publisher(Float64MultiArray, topic, qos.COMMAND)
+                             for name, topic in robot.controllers.items()}
         self._sent = self.create_publisher(JointState, 'sent_effort', qos.EVENTS)
-        self._diagnostics = diagnostics.Diagnostics(self, 'safety', self._robot.name)
         self.create_subscription(JointState, 'proposed_effort', self._on_proposal, qos.COMMAND)
+        self._polled = [
+            self.create_subscription(kind, topic, take, qos.NEWEST, callback_group=Polled())
+            for kind, topic, take in (
+                (JointState, robot.joint_states_topic, self._on_joints),
+                (DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat))]
+        self.create_service(SetBool, '~/enable', self._on_enable)
+        for name, ask in (('stop', self._guard.stop), ('clear_fault', self._guard.clear)):
+            self.create_service(Trigger, f'~/{name}', partial(self._on_trigger, ask))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # ROS time may stand still or jump
-        self.create_timer(1.0 / REPEAT_HZ, self._on_timer, clock=steady)
-        self.create_timer(1.0, self._report, clock=steady)
+        self.create_timer(1.0, self._on_second, clock=steady)
+        self._leaving = threading.Event()
+        self._loop = threading.Thread(target=self._run, args=(1.0 / params.publish_hz,),
+                                      name='gate')
+        self._loop.start()
+
+    # What arrives: proposals and requests in the executor's thread, the rest in the loop's.
 
     def _on_proposal(self, msg: JointState) -> None:
         now = time.monotonic()
         stamp_ns = convert.to_ns(msg.header.stamp)
-        if stamp_ns == self._stamp_ns and self._answer is not None:
-            # Said twice because the answer was lost: the same answer, and no fresh lease of life.
-            self._sent.publish(self._answer)
-            return
-        if stamp_ns < self._stamp_ns:
-            self._send(self._gate.stop('time began anew'))
-        self._stamp_ns = stamp_ns
-        self._counts['proposals'] += 1
-        # No more than a period: after a pause the arm may not jump. In lock-step physics knows no
-        # time but the period, and runs must repeat exactly.
-        dt = self._period_s if self._lock_step else min(now - self._accepted_s, self._period_s)
+        with self._lock:
+            if stamp_ns == self._stamp_ns and self._answer is not None:
+                # Said twice because the answer was lost: the same answer, no fresh lease of life.
+                self._report.repeats += 1
+                self._sent.publish(self._answer)
+                return
+            self._stamp_ns = stamp_ns
+            self._report.counts['proposals'] += 1
+            try:
+                values = convert.to_effort(msg, self._robot, 'proposed_effort')
+            except convert.ConvertError as error:
+                command = self._guard.refuse(str(error), now)
+            else:
+                command = self._guard.propose(values, stamp_ns, now)
+            if not command.refused:  # what stops the arm leaves at the next tick
+                self._send(command)
+                self._report.added.add((time.monotonic() - now) * 1e3)
+            self._answer_with(command)
+            self._report.counts['refused' if command.refused else 'limited'] += bool(
+                command.reasons)
+            self._report.judge(command)
+
+    def _on_joints(self, msg: JointState) -> None:
+        names, source = self._robot.joint_names, self._robot.joint_states_topic
+        problem, joints = '', None
         try:
-            effort = convert.to_effort(msg, self._robot, 'proposed_effort')
+            joints = Joints(*(convert.joint_values(msg, names, part, source)
+                              for part in ('position', 'velocity')))
         except convert.ConvertError as error:
-            command = self._gate.stop(str(error))
-        else:
-            command = self._gate.check(effort, dt)
-        self._send(command)
-        self._answer = convert.from_effort(self._robot.joint_names, command.effort, stamp_ns)
-        self._sent.publish(self._answer)
-        if not command.refused:
-            self._accepted_s = now
-        self._judge(command)
+            problem = str(error)
+        with self._lock:
+            self._guard.observe(joints, convert.to_ns(msg.header.stamp), time.monotonic(), problem)
 
-    def _judge(self, command: Command) -> None:
-        """Turn what the gate said into the state that diagnostics show."""
-        message = '; '.join(command.reasons)
-        if command.refused:
-            self._counts['refused'] += 1
-            self._change(diagnostics.ERROR, message)
-        elif command.reasons:
-            self._counts['limited'] += 1
-            self._change(diagnostics.WARN, message)
-        else:
-            self._change(diagnostics.OK, 'proposals pass unchanged')
+    def _on_heartbeat(self, msg: DiagnosticStatus) -> None:
+        problem, ages_s = heartbeat.read(msg)
+        with self._lock:
+            self._guard.beat(problem, ages_s, time.monotonic())
 
-    def _on_timer(self) -> None:
-        age = time.monotonic() - self._accepted_s
-        silent = not self._lock_step and age > self._limit_s
-        if silent and not self._command.refused:
-            self._counts['stopped'] += 1
-            reason = (f'no proposal for {age:.2f} s, expected one every {self._period_s:g} s '
-                      f'(stale_periods allows {self._limit_s:g} s)')
-            self._command = self._gate.stop(reason)
-            self._change(diagnostics.STALE, reason)
-        self._send(self._command)
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response
+                   ) -> SetBool.Response:
+        return self._grant(self._guard.enable if request.data else self._guard.stop, response)
+
+    def _on_trigger(self, ask: Callable[[float], str], _: Trigger.Request,
+                    response: Trigger.Response) -> Trigger.Response:
+        return self._grant(ask, response)
+
+    def _grant(self, ask: Callable[[float], str], response: Any) -> Any:
+        with self._lock:
+            refusal = ask(time.monotonic())
+            response.success = not refusal
+            response.message = refusal or f'the gate is {self._guard.state.value}'
+        self.get_logger().info(f'{ask.__name__}: {response.message}')
+        return response
+
+    # What goes out.
+
+    def _run(self, period_s: float) -> None:
+        """Send a command every period, on absolute deadlines, until the node leaves."""
+        due = last = time.monotonic()
+        while not self._leaving.wait(max(0.0, due - time.monotonic())):
+            self._hear()
+            now = time.monotonic()
+            self._report.ticks.add((now - last) * 1e3)
+            last, due = now, max(due + period_s, now)  # no burst after a pause
+            with self._lock:
+                command = self._guard.tick(now)
+                if command is not None:
+                    self._send(command)
+                    self._correct(command)
+                    self._report.judge(command)
+
+    def _hear(self) -> None:
+        """Take what has come on the polled topics."""
+        for subscription in self._polled:
+            with subscription.handle:
+                found = subscription.handle.take_message(subscription.msg_type, False)
+            if found is not None:
+                subscription.callback(found[0])
 
     def _send(self, command: Command) -> None:
-        self._command = command
-        for name, msg in convert.to_commands(command.effort, self._robot).items():
+        for name, msg in self._commands(command.effort).items():
             self._controllers[name].publish(msg)
 
-    def _change(self, level: bytes, message: str) -> None:
-        """Report at once when the level changes, otherwise once a second."""
-        changed = level != self._level
-        self._level, self._message = level, message
-        if changed:
-            if level in (diagnostics.ERROR, diagnostics.STALE):
-                self.get_logger().warning(message, throttle_duration_sec=1.0)
-            self._report()
+    def _correct(self, command: Command) -> None:
+        """Say again what was sent in answer to the newest proposal, once it is something else."""
+        if self._answer is not None and (self._answered != command.residual).any():
+            self._answer_with(command)
 
-    def _report(self) -> None:
-        self._diagnostics.publish(self._level, self._message, self._counts)
+    def _answer_with(self, command: Command) -> None:
+        self._answered = command.residual
+        self._answer = convert.from_effort(self._robot.joint_names, self._answered,
+                                           self._stamp_ns, self._robot.interface)
+        self._sent.publish(self._answer)
+
+    def _on_second(self) -> None:
+        """Once a second: who else writes to our topics, and how we are."""
+        strangers = self._report.look()
+        with self._lock:
+            self._guard.trouble = strangers
+            self._report.publish()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs; if not, the process must end, for nobody else sends commands."""
+        return self._loop.is_alive()
 
     def leave(self) -> None:
-        """Send the stop command and wait until it has arrived."""
-        self._send(self._gate.stop('the safety node leaves'))
+        """End the loop, send the stop command and wait until it has arrived."""
+        self._leaving.set()
+        self._loop.join(timeout=2.0)
+        self._send(self._guard.gate.stop('the safety node leaves'))
         for publisher in self._controllers.values():
             publisher.wait_for_all_acked(Duration(seconds=0.2))
 
@@ -159,8 +232,10 @@ def main() -> int:
         node = SafetyNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while not leaving.is_set():  # the timer wakes it a hundred times a second
+        while not leaving.is_set():
             executor.spin_once(timeout_sec=0.1)
+            if not node.alive:
+                return 1
     except ConfigError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@
     out  joint_states, cameras with camera_info, /clock
          camera/front/points                    PointCloud2, with point_cloud
          sim/episode                            String, JSON: seed, task, status, failure, ...
+    srv  ~/next (Trigger), with on_request      the next scene
 
 Time starts anew at every reset, so stamps jump back: consumers clear what they remember. An
 episode stands still on its first observation until that has been answered: it waits for everyone.
@@ -12,6 +13,7 @@ episode stands still on its first observation until that has been answered: it w
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -26,12 +28,14 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import Trigger
 
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.mailbox import Mailbox, Stale
 from gato_ros.nodes.params import ROBOT, Param, declare
 from gato_ros.nodes.robot_topics import RobotTopics
 from gato_ros.nodes.run import run
+from gato_ros.nodes.scheduling import SCHEDULING, SIMULATOR, take
 from gato_ros.sim import StackingEnv, load_task
 from gato_ros.spec import Observation, load_robot
 
@@ -40,13 +44,18 @@ COMMAND_AGE_S = 0.2  # real_time: an older command counts as zero residual, as o
 RESEND_S = 0.5  # an observation without an answer is sent again: someone was not there yet
 PARAMS = (
     ROBOT,
+    SCHEDULING,
     Param('task', 'stack_wide', 'What to do and where the blocks may lie, such as '
           'lift_red_narrow.'),
     Param('seeds', [0], 'One episode for each seed.'),
     Param('mode', 'real_time', 'real_time: physics runs with the clock. lock_step: physics waits '
           'for the answer to each observation.', choices=('real_time', 'lock_step')),
     Param('randomise', False, 'Draw light, colours, cameras, friction and masses at each reset.'),
-    Param('time_limit_s', 0.0, "Seconds of an episode; 0: the task's.", 0.0, 3600.0),
+    Param('time_limit_s', 0.0, "Seconds of an episode; 0: the task's.", 0.0, 86_400.0),
+    Param('wait', True, 'real_time: an episode stands still until its first observation has been '
+          'answered; false: physics runs at once, as on a real arm.'),
+    Param('on_request', False, 'real_time: a scene stays, whatever happens in it, until ~/next is '
+          'called; seeds go on upwards from the last one. For people.'),
     Param('exit_when_done', False, 'Leave after the last seed instead of standing still.'),
     Param('point_cloud', False, 'Publish the front camera also as PointCloud2.'),
     Param('viewer', False, "Show MuJoCo's window; needs a display."),
@@ -62,8 +71,9 @@ class SimNode(Node):
         self._robot = robot = load_robot(params.robot)
         self._task = load_task(params.task)
         self._lock_step = params.mode == 'lock_step'
+        take(self, params.scheduling, SIMULATOR, self._lock_step)
         self._period_s = 1.0 / robot.rate_hz
-        self._stop, self._sent = threading.Event(), threading.Event()
+        self._stop, self._sent, self._next = (threading.Event() for _ in range(3))
         self._answers = Mailbox[JointState]('sent_effort', float('inf'))
         self._joints = {name: convert.controller_joints(robot, name) for name in robot.controllers}
         self._commands = {name: Mailbox[np.ndarray](topic, COMMAND_AGE_S,
@@ -72,6 +82,8 @@ class SimNode(Node):
 
         self._topics = RobotTopics(self, robot, params.point_cloud)
         self._episode = self.create_publisher(String, 'sim/episode', qos.EPISODES)
+        if params.on_request:
+            self.create_service(Trigger, '~/next', self._on_next)
         self.create_subscription(JointState, 'sent_effort', self._on_sent, qos.EVENTS)
         for name, topic in robot.controllers.items():
             self.create_subscription(Float64MultiArray, topic, partial(self._on_command, name),
@@ -83,6 +95,12 @@ class SimNode(Node):
     def _on_sent(self, msg: JointState) -> None:
         self._answers.put(msg, convert.to_ns(msg.header.stamp))
         self._sent.set()
+
+    def _on_next(self, _: Any, response: Any) -> Any:
+        self._next.set()
+        self._sent.set()
+        response.success, response.message = True, 'the next scene begins'
+        return response
 
     def _on_command(self, controller: str, msg: Float64MultiArray) -> None:
         if len(msg.data) != len(self._joints[controller]) or not np.isfinite(msg.data).all():
@@ -106,9 +124,12 @@ class SimNode(Node):
         try:
             self._env = StackingEnv(self._robot, self._task, self._params.randomise)
             with closing(self._env), closing(self._topics), self._window() as window:
-                for seed in self._params.seeds:
-                    if self._running():
-                        self._run_episode(int(seed), window)
+                seeds = [int(seed) for seed in self._params.seeds]
+                further = itertools.count(seeds[-1] + 1) if self._params.on_request else ()
+                for seed in itertools.chain(seeds, further):
+                    if not self._running():
+                        break
+                    self._run_episode(seed, window)
             if self._params.exit_when_done:
                 self._episode.wait_for_all_acked(Duration(seconds=1.0))
                 self.context.try_shutdown()
@@ -122,14 +143,16 @@ class SimNode(Node):
         observation = env.reset(seed)
         for box in (self._answers, *self._commands.values()):
             box.clear()
-        limit_s = self._params.time_limit_s or env.time_limit_s
+        self._next.clear()
         self._announce(seed, 'running', 0, 0.0)
-        effort = self._answer(observation)
-        started, steps = time.monotonic(), 0
-        while self._running() and not env.success and env.time_s < limit_s - 1e-6:
+        effort = np.zeros(len(self._robot.joints))
+        if self._params.wait or self._lock_step:
+            effort = self._answer(observation)
+        started, steps, said = time.monotonic(), 0, False
+        while self._running() and not self._over():
             if self._lock_step:
                 observation = env.step(effort)
-                if not env.success and env.time_s < limit_s - 1e-6:
+                if not self._over():
                     effort = self._answer(observation)
             else:
                 if steps == 0:  # physics starts now, under the command that has just come
@@ -138,16 +161,24 @@ class SimNode(Node):
                         self._commands[name].put(effort[joints], 0)
                 self._pass_period()
             steps += 1
+            if env.success and not said:
+                said = True
+                self._announce(seed, 'success', steps, time.monotonic() - started)
             if window is not None:
                 window.sync()
-        if self._running():
-            self._announce(seed, 'success' if env.success else 'failed', steps,
-                           time.monotonic() - started)
+        if self._running() and not said:
+            self._announce(seed, 'failed', steps, time.monotonic() - started)
+
+    def _over(self) -> bool:
+        if self._params.on_request:
+            return self._next.is_set()
+        limit_s = self._params.time_limit_s or self._env.time_limit_s
+        return self._env.success or self._env.time_s >= limit_s - 1e-6
 
     def _announce(self, seed: int, status: str, steps: int, wall_s: float) -> None:
         failure = self._env.failure if status == 'failed' else ''
         self._episode.publish(String(data=json.dumps({
-            'seed': seed, 'task': self._task.name, 'sentence': self._task.sentence,
+            'seed': seed, 'task': self._task.name, 'sentence': self._env.task.sentence,
             'status': status, 'failure': failure, 'steps': steps,
             'sim_s': round(steps * self._period_s, 3), 'wall_s': round(wall_s, 3)})))
         self.get_logger().info(f'{self._task.name} seed {seed}: {status} {failure}'.rstrip())
@@ -160,7 +191,9 @@ class SimNode(Node):
                 self._topics.publish(self._env, observation)
                 resend_s = time.monotonic() + RESEND_S
             letter = self._answers.newest()
-            if letter is not None and letter.stamp_ns == observation.stamp_ns:
+            # A person's answer to a key in between has a stamp just behind the observation's.
+            if letter is not None and 0 <= (letter.stamp_ns - observation.stamp_ns
+                                            ) * 1e-9 < self._period_s:
                 return convert.to_effort(letter.value, self._robot, 'sent_effort')
             self._sent.wait(min(RESEND_S, 0.1))
             self._sent.clear()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,22 +62,32 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, config: CheckpointConfig, weights: dict[str, torch.Tensor],
                     dtype: torch.dtype = torch.float32) -> None:
-    """Write a checkpoint; each file is written aside and renamed, so none is ever half there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a checkpoint; each file is written aside and renamed, so none is ever half there.
+
+    Raises CheckpointError when it cannot be written.
+    """
+    tensors = {name: value.detach().to('cpu', dtype).contiguous()
+               for name, value in weights.items()}
+    text = json.dumps(to_dict(config), indent=1) + '\n'
     aside = folder / f'{WEIGHTS}.part'
-    save_file({name: value.detach().to('cpu', dtype).contiguous()
-               for name, value in weights.items()}, aside)
-    os.replace(aside, folder / WEIGHTS)
-    aside = folder / f'{CONFIG}.part'
-    aside.write_text(json.dumps(to_dict(config), indent=1) + '\n', encoding='utf-8')
-    os.replace(aside, folder / CONFIG)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, aside)
+        os.replace(aside, folder / WEIGHTS)
+        aside = folder / f'{CONFIG}.part'
+        aside.write_text(text, encoding='utf-8')
+        os.replace(aside, folder / CONFIG)
+    except (SafetensorError, OSError) as error:
+        aside.unlink(missing_ok=True)
+        raise CheckpointError(f'{folder} cannot be written: {error}; the checkpoint that was '
+                              'there is kept, so make room and give the command again') from error
 
 
 def load_checkpoint(folder: str | Path = SHIPPED, device: str = 'cpu') -> Checkpoint:
     """Read a checkpoint for inference, in float32.
 
-    Raises CheckpointError when a file is missing, truncated, of another format, or when the
-    weights do not fit the architecture that ``config.json`` states.
+    Raises CheckpointError when a file is missing, truncated, of another format, when the weights
+    do not fit the architecture that ``config.json`` states, or do not fit into memory.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
@@ -88,13 +100,14 @@ def load_checkpoint(folder: str | Path = SHIPPED, device: str = 'cpu') -> Checkp
         raise CheckpointError(f'{folder / CONFIG} is not usable: {error}') from error
     if config.format != FORMAT:
         raise CheckpointError(f'{folder / CONFIG}: format is {config.format}, expected {FORMAT}')
+    with torch.device('meta'):
+        model = Gato(config.architecture, config.auxiliary)
+    _require_memory(folder, 4 * sum(v.numel() for v in model.state_dict().values()))
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f'{folder / WEIGHTS} is truncated or no safetensors file: '
                               f'{error}') from error
-    with torch.device('meta'):
-        model = Gato(config.architecture, config.auxiliary)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -106,7 +119,49 @@ def load_checkpoint(folder: str | Path = SHIPPED, device: str = 'cpu') -> Checkp
     if bad is not None:
         raise CheckpointError(f'{folder / WEIGHTS}: {bad} holds values that are not finite')
     model.load_state_dict({n: v.float() for n, v in weights.items()}, assign=True)
-    return Checkpoint(config, model.to(device).eval().requires_grad_(False), folder)
+    try:
+        model = model.to(device)
+    except (RuntimeError, AssertionError) as error:  # no such device, or too little memory on it
+        raise CheckpointError(f'device {device!r} cannot take the model: '
+                              f'{str(error).splitlines()[0]}') from error
+    return Checkpoint(config, model.eval().requires_grad_(False), folder)
+
+
+def checkpoint_hash(folder: str | Path = SHIPPED) -> str:
+    """Return twelve digits that change with any byte of a checkpoint's files."""
+    total = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        total.update(hashlib.sha256((Path(folder) / name).read_bytes()).digest())
+    return total.hexdigest()[:12]
+
+
+def _require_memory(folder: Path, needed: int) -> None:
+    """Refuse what Linux would promise memory for and then kill the process over."""
+    free = available_memory()
+    if needed > free:
+        raise CheckpointError(f'{folder} needs {needed / 2**30:.1f} GiB of memory as float32 and '
+                              f'{free / 2**30:.1f} GiB are free; take a smaller checkpoint')
+
+
+def available_memory(root: Path = Path('/')) -> float:
+    """Return the bytes that can be taken without pushing anything out; infinity if unknown.
+
+    A container's limit counts, too: both versions of control groups, as a container sees them.
+    """
+    free = float('inf')
+    with suppress(OSError, IndexError):
+        text = (root / 'proc/meminfo').read_text(encoding='ascii')
+        free = 1024.0 * int(text.split('MemAvailable:')[1].split()[0])
+    for folder, limit, used, cached in (
+            ('', 'memory.max', 'memory.current', '\ninactive_file '),
+            ('memory', 'memory.limit_in_bytes', 'memory.usage_in_bytes',
+             '\ntotal_inactive_file ')):
+        group = root / 'sys/fs/cgroup' / folder
+        with suppress(OSError, IndexError, ValueError):  # not there, or no limit
+            spare = (group / 'memory.stat').read_text().split(cached)[1].split()[0]
+            free = min(free, int((group / limit).read_text())
+                       - int((group / used).read_text()) + float(spare))
+    return free
 
 
 def require_match(checkpoint: CheckpointConfig, running: TimestepSpec) -> None:

@@ -8,67 +8,91 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
-from gato_ros.model.kv_cache import reach
-from gato_ros.model.layout import SequenceLayout, sequence_layout
-from gato_ros.model.sample import sample
+from gato_ros.model.sample import waits
 from gato_ros.policy.checkpoint import Checkpoint, require_match
+from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine, one_sentence
 from gato_ros.spec import Action, Observation, TimestepSpec
+from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
-from gato_ros.tokens.sequence import Layout, TimestepTokenizer, TokenBlock
-
-Prompt = str | Sequence[TokenBlock]
+from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
 
 
 class GatoPolicy:
     """A checkpoint at work on one sequence; not thread-safe.
 
-    Raises CheckpointError when the checkpoint was trained for another specification.
+    engine  one of engine.ENGINES; auto: the fastest that works here
+    slow    why the fast engine does not work here, '' when it does
+
+    Raises CheckpointError when the checkpoint was trained for another specification, EngineError
+    when an engine is asked for that does not work here, or stops working.
     """
 
     def __init__(self, checkpoint: Checkpoint, spec: TimestepSpec,
-                 temperature: float | None = None, seed: int = 0) -> None:
+                 temperature: float | None = None, seed: int = 0, engine: str = 'auto') -> None:
         require_match(checkpoint.config, spec)
         config = checkpoint.config
         self.checkpoint = checkpoint
         self.tokenizer = TimestepTokenizer(spec)
         self.temperature = config.temperature if temperature is None else temperature
         self.window = ContextWindow(config.window_tokens, config.window_timesteps)
-        self._model = checkpoint.model
-        self._cache = self._model.new_cache(config.window_tokens)
-        self._generator = torch.Generator(self._model.device).manual_seed(seed)
+        self._wanted = engine
+        self.engine, self.slow = build_engine(
+            checkpoint.model, config.window_tokens, engine, len(self.tokenizer.layout()))
+        self._generator = torch.Generator().manual_seed(seed)
         self._seed = seed
-        self._layouts: dict[tuple[Layout, ...], SequenceLayout] = {}
         whole = self.tokenizer.layout()
-        self._actions = [whole.part(len(whole) - whole.actions + i, 1)
-                         for i in range(whole.actions)]
-        self._action_tail = whole.part(len(whole) - whole.actions, whole.actions)
+        self._action_local = whole.local[-whole.actions:]
+        self._places = [Place(*map(int, place)) for place in zip(
+            self._action_local, whole.low[-whole.actions:], whole.high[-whole.actions:],
+            strict=True)]
+        self._intervals = {f.name: images.intervals(f) for f in spec.images}
+        self._seen: dict[str, tuple[np.ndarray, torch.Tensor]] = {}  # encoded pictures by camera
         self.reset()
 
-    def reset(self, prompt: Prompt = '') -> None:
-        """Forget the sequence and pin a new prompt: a sentence, or a demonstration's blocks."""
+    def reset(self, prompt: Prompt = '', seed: int | None = None) -> None:
+        """Forget the sequence and pin a new prompt: a sentence, or a demonstration's blocks.
+
+        seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
+              the same
+        """
         self.window.clear()
-        self._generator.manual_seed(self._seed)
+        self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
                   ) if isinstance(prompt, str) else prompt
         for block in blocks:
-            self._extend([block], self.window.pin(len(block)))
+            layout = block.layout
+            with one_sentence(self.engine.name):
+                self.engine.extend(block.ids, layout.local, self.engine.encode(
+                    block.patches, layout.rows, layout.columns), self.window.pin(len(block)),
+                    self.window)
 
     def warm_up(self, steps: int = 3) -> None:
-        """Answer example observations until the first, slow calls are over; then reset."""
+        """Answer example observations until the first, slow calls are over; then reset.
+
+        An engine that was chosen here and turns out not to work makes room for the eager one.
+        """
         spec = self.tokenizer.spec
-        images = {f.name: np.zeros((f.height, f.width, 3), np.uint8) for f in spec.images}
+        blank = {f.name: np.zeros((f.height, f.width, 3), np.uint8) for f in spec.images}
         tensors = {f.name: np.zeros(f.size) for f in spec.tensors}
-        for _ in range(steps):
-            self.act(Observation(images, tensors))
+        try:
+            for _ in range(steps):
+                self.act(Observation(blank, tensors))
+        except EngineError as error:
+            if self._wanted != 'auto' or isinstance(self.engine, EagerEngine):
+                raise
+            self.slow = str(error)
+            self.engine = EagerEngine(self.checkpoint.model, self.window.capacity)
+            self._seen.clear()
+            self.reset()
+            self.warm_up(steps)
         self.reset()
 
-    @torch.inference_mode()
     def act(self, observation: Observation,
             sent: Mapping[str, np.ndarray] | None = None) -> Action:
         """Append an observation, sample an action token by token, decode it.
@@ -76,54 +100,70 @@ class GatoPolicy:
         sent  the former action as it was really sent, behind the gate: it replaces in the context
               what was sampled. None: the sampled one was sent.
         """
-        start = time.perf_counter()
+        with one_sentence(self.engine.name):
+            return self._act(observation, sent)
+
+    def _act(self, observation: Observation, sent: Mapping[str, np.ndarray] | None) -> Action:
+        times = [time.perf_counter()]
         block = self.tokenizer.observe(observation)
-        prefix = self._former_action(sent)
-        tokenised = time.perf_counter()
+        layout = block.layout
+        former = self._former_action(sent)
+        times.append(time.perf_counter())
+        seen = [self._encode(name, observation.images[name]) for name in self._intervals]
+        pictures = torch.cat(seen) if seen else torch.empty(0)
+        times.append(time.perf_counter())
 
-        count = len(self._actions)
-        slots = self.window.append(len(block) + count)
-        blocks = [block]
-        if prefix is not None and self.window.visible[prefix[0]].all():
-            # Keys of the former action are written anew, now that it is known what was sent.
-            blocks.insert(0, TokenBlock(prefix[1], block.patches[:0], self._action_tail))
-            hidden = self._extend(blocks, np.concatenate([prefix[0], slots[:len(block)]]))
-        else:
-            hidden = self._extend(blocks, slots[:len(block)])
-        prefilled = time.perf_counter()
+        slots = self.window.append(len(block) + len(self._places))
+        ids, local, into = block.ids, layout.local, slots[:len(block)]
+        if former is not None and self.window.timesteps > 1:  # else it has left the window
+            ids = np.concatenate([former[1], ids])
+            local = np.concatenate([self._action_local[-len(former[1]):], local])
+            into = np.concatenate([former[0], into])
+        self.engine.extend(ids, local, pictures, into, self.window)
+        times.append(time.perf_counter())
 
-        ids = np.zeros(count, np.int32)
-        for i, layout in enumerate(self._actions):
-            low, high = int(layout.low[0]), int(layout.high[0])
-            logits = self._model.logits(hidden[-1], low, high)
-            ids[i] = low + int(sample(logits, self.temperature, self._generator))
-            if i + 1 < count:
-                token = TokenBlock(ids[i:i + 1], block.patches[:0], layout)
-                hidden = self._extend([token], slots[len(block) + i:len(block) + i + 1])
-        self._pending = slots[len(block):], ids
+        slots = slots[len(block):]
+        noise = [waits(place.high - place.low, self._generator).numpy()
+                 for place in self._places] if self.temperature else None
+        ids = self.engine.decode(self._places, slots, self.window, self.temperature, noise)
+        self._pending = slots, ids
         values = self.tokenizer.decode_action(ids)
-        done = time.perf_counter()
+        times.append(time.perf_counter())
+        spent = np.diff(times) * 1e3
         return Action(values, ids.astype(np.int64), observation.stamp_ns, {
-            'tokenise': (tokenised - start) * 1e3, 'prefill': (prefilled - tokenised) * 1e3,
-            'decode': (done - prefilled) * 1e3, 'total': (done - start) * 1e3})
+            **dict(zip(('tokenise', 'encode', 'prefill', 'decode'), spent, strict=True)),
+            'total': spent.sum()})
+
+    def look(self, camera: str, image: np.ndarray) -> None:
+        """Encode a picture, uint8 (H, W, 3), ahead of the observation that it belongs to.
+
+        Raises ValueError for a shape that the specification does not say.
+        """
+        field = next(f for f in self.tokenizer.spec.images if f.name == camera)
+        if image.shape != (field.height, field.width, 3):
+            raise ValueError(f'{camera!r} has shape {image.shape}, expected '
+                             f'({field.height}, {field.width}, 3)')
+        with one_sentence(self.engine.name):
+            self._encode(camera, image)
+
+    def _encode(self, camera: str, image: np.ndarray) -> torch.Tensor:
+        """Return a picture's vectors (P, D); the last one of each camera is kept."""
+        seen = self._seen.get(camera)
+        if seen is None or not np.array_equal(seen[0], image):
+            encoded = self.engine.encode(images.patches(image), *self._intervals[camera])
+            seen = self._seen[camera] = image.copy(), encoded
+        return seen[1]
 
     def _former_action(self, sent: Mapping[str, np.ndarray] | None
                        ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return slots and ids of the former action, as it was sent."""
-        if self._pending is None or sent is None:
-            return self._pending
-        return self._pending[0], self.tokenizer.encode_action(sent)
+        """Return slots and ids of what the ring still lacks of the former action, as it was sent.
 
-    @torch.inference_mode()
-    def _extend(self, blocks: Sequence[TokenBlock], slots: np.ndarray) -> torch.Tensor:
-        """Run consecutive blocks through the model into ``slots``; hidden states (T, D)."""
-        key = tuple(b.layout for b in blocks)
-        device = self._model.device
-        if key not in self._layouts:
-            self._layouts[key] = sequence_layout(key, device=device)
-        ids = np.concatenate([b.ids for b in blocks]).astype(np.int64)
-        patches = np.concatenate([b.patches for b in blocks])
-        return self._model.extend(
-            torch.from_numpy(ids).to(device), torch.from_numpy(patches).to(device),
-            self._layouts[key], self._cache,
-            reach(self.window, slots, self._model.arch.max_distance, device))
+        That is its last token, which was sampled and not appended, and whatever stands behind
+        the first token that was not sent as it was sampled: those keys are written anew.
+        """
+        if self._pending is None:
+            return None
+        slots, sampled = self._pending
+        ids = sampled if sent is None else self.tokenizer.encode_action(sent)
+        kept = int(np.argmax(np.append(ids[:-1] != sampled[:-1], True)))
+        return slots[kept:], ids[kept:]

@@ -11,8 +11,8 @@ from gato_ros.sim.render import choose_gl  # first: MuJoCo reads the choice when
 
 choose_gl()
 
-from gato_ros.sim.env import StackingEnv, view  # noqa: E402
+from gato_ros.sim.env import StackingEnv  # noqa: E402
 from gato_ros.sim.expert import Expert  # noqa: E402
 from gato_ros.sim.tasks import Task, load_task, task_names  # noqa: E402
 
-__all__ = ['Expert', 'StackingEnv', 'Task', 'load_task', 'task_names', 'view']
+__all__ = ['Expert', 'StackingEnv', 'Task', 'load_task', 'task_names']

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from typing import Protocol
-
 import numpy as np
 
 from gato_ros.sim.judge import Judge
 from gato_ros.sim.randomise import Randomiser
 from gato_ros.sim.render import Camera
 from gato_ros.sim.reset import reset
+from gato_ros.sim.shapes import draw
 from gato_ros.sim.tasks import Task
 from gato_ros.sim.world import BLOCKS, World
 from gato_ros.spec import POSITIONS, VELOCITIES, Observation, RobotSpec
@@ -21,15 +19,17 @@ class StackingEnv:
 
     randomise  draw light, colours, cameras, friction and masses anew at every reset; may be
                changed between episodes
-    render     without it observations hold no images, and no OpenGL is needed
+    render     without it observations hold no images, and no OpenGL is needed; may be changed
+               between episodes, as ``pictures``
+    task       of the present episode: its blocks and its sentence may differ from seed to seed
     """
 
     def __init__(self, robot: RobotSpec, task: Task, randomise: bool = False,
                  render: bool = True) -> None:
-        self.robot, self.task = robot, task
-        self.world = World(robot)
+        self.robot, self._tasks = robot, task
+        self.world = World(robot, shaped=task.shapes != 'cubes')
         self._randomiser = Randomiser(self.world.model)
-        self.randomise, self._render = randomise, render
+        self.randomise, self.pictures = randomise, render
         self._cameras: dict[tuple[int, int], Camera] = {}
         self._velocities = np.array([j.observe_velocity for j in robot.joints])
         self.reset(seed=0)
@@ -38,6 +38,9 @@ class StackingEnv:
         """Start the episode of this seed; the same seed gives the same episode, bit by bit."""
         rng = np.random.default_rng(seed)
         self._randomiser.restore()
+        self.task = self._tasks.episode(seed)
+        if self.task.shapes != 'cubes':
+            self.world.reshape(draw(self.task.shapes, BLOCKS, seed))
         reset(self.world, self.task, rng)
         if self.randomise:  # after the reset: blocks and arm start alike with and without it
             self._randomiser.draw(rng)
@@ -47,11 +50,16 @@ class StackingEnv:
         self._judge = Judge(self.world, self.task)
         return self.observe()
 
+    def retell(self, pair: tuple[str, str]) -> None:
+        """Judge the episode that begins by another pair, (upper, lower); the scene stays."""
+        self.task = self.task.of(pair)
+        self._judge = Judge(self.world, self.task)
+
     def observe(self) -> Observation:
         """Return what the sensors see now."""
         world = self.world
         images = {c.name: self.render(c.name, c.height, c.width)
-                  for c in self.robot.cameras} if self._render else {}
+                  for c in self.robot.cameras} if self.pictures else {}
         return Observation(
             images=images,
             proprioception={POSITIONS: world.joint_positions.copy(),
@@ -149,20 +157,3 @@ class StackingEnv:
         if not np.all(np.isfinite(effort)):
             raise ValueError(f'effort is {effort.tolist()}, expected finite numbers')
         return effort
-
-
-class _Acts(Protocol):
-    def act(self) -> np.ndarray: ...
-
-
-def view(env: StackingEnv, actor: _Acts) -> None:
-    """Show ``actor`` at work in a window, in real time, until it is closed or time is up."""
-    import mujoco.viewer
-
-    period_s = 1.0 / env.robot.rate_hz
-    with mujoco.viewer.launch_passive(env.world.model, env.world.data) as window:
-        while window.is_running() and not env.success and env.time_s < env.time_limit_s:
-            started = time.monotonic()
-            env.advance(actor.act(), period_s)
-            window.sync()
-            time.sleep(max(0.0, period_s - (time.monotonic() - started)))

@@ -16,7 +16,7 @@ from gato_ros.sim import ik
 from gato_ros.sim.env import StackingEnv
 from gato_ros.sim.judge import REACH_HEIGHT, stacked
 from gato_ros.sim.reset import CENTRE, home
-from gato_ros.sim.world import BLOCK_SIZE, BLOCKS
+from gato_ros.sim.world import BLOCKS
 
 STIFFNESS = dict(zip((f'panda_joint{i}' for i in range(1, 8)),
                      (150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0), strict=True))  # Nm/rad
@@ -81,7 +81,8 @@ class Expert:
         if task.kind == 'lift':
             return self._aim_lift(task.blocks[0])
         for upper, lower in task.pairs:
-            loose = world.opening > 0.028 or not world.held(upper)
+            loose = (world.opening > world.extents(upper)[1] / 2 + 0.008
+                     or not world.held(upper))
             if stacked(world, upper, lower) and loose:
                 if np.linalg.norm(world.tcp - world.block(upper)) < 0.05:
                     return self._aim_leave(upper)
@@ -91,7 +92,7 @@ class Expert:
                 if above:
                     return self._aim_put(above, self._free_spot(above))
             place = world.block(lower)
-            place[2] += BLOCK_SIZE
+            place[2] += (world.height(upper) + world.height(lower)) / 2
             return self._aim_put(upper, place)
         return self._aim_leave(task.blocks[0])
 
@@ -107,7 +108,7 @@ class Expert:
         others = np.array([self._world.block(b)[:2] for b in BLOCKS if b != name])
         spots = np.array([CENTRE + (x, y) for x in (-0.08, 0.08) for y in (-0.15, 0.0, 0.15)])
         gaps = np.linalg.norm(spots[:, None] - others[None], axis=-1).min(axis=1)
-        return np.array([*spots[np.argmax(gaps)], BLOCK_SIZE / 2])
+        return np.array([*spots[np.argmax(gaps)], self._world.height(name) / 2])
 
     # Skills: each maps the present state to an aim.
 
@@ -125,13 +126,14 @@ class Expert:
         """Come from above, go down when aligned, close when the block is between the fingers."""
         world = self._world
         goal, yaw = world.block(block), self._yaw_for(block)
-        offset = world.tcp_rotation.T @ (goal - world.tcp)
-        between = bool(np.all(np.abs(offset) < (0.014, 0.014, 0.012)))
-        closing = world.opening < 0.034
-        if between or (closing and np.all(np.abs(offset) < (0.018, 0.02, 0.018))):
-            return Aim(goal, yaw, CLOSE)
-        turn = np.abs(np.linalg.norm(
+        offset = np.abs(world.tcp_rotation.T @ (goal - world.tcp))
+        turn = float(np.linalg.norm(
             ik.rotation_vector(ik.facing_down(yaw), world.tcp_rotation)))
+        # Fingers straighten a block that they meet a little askew; across its edges they jam.
+        between = bool(np.all(offset < (0.014, 0.014, 0.012))) and turn < 0.2
+        closing = world.opening < 0.034 and turn < 0.25
+        if between or (closing and np.all(offset < (0.018, 0.02, 0.018))):
+            return Aim(goal, yaw, CLOSE)
         away = np.linalg.norm((goal - world.tcp)[:2]) + 0.03 * max(0.0, turn - 0.1)
         away += max(0.0, 0.036 - world.opening)  # open before going down
         return Aim(self._funnel(goal, float(away)), yaw, OPEN)
@@ -176,17 +178,21 @@ class Expert:
 
     def _yaw_for(self, block: str) -> float:
         """Return the yaw in rad that aligns the hand with a block, nearest to the hand's own."""
-        turns = self._world.block_yaw(block) + np.pi / 2 * np.arange(-4, 5)
+        _, narrow, wide = self._world.extents(block)
+        # Fingers close on the narrower sides; a square offers two pairs of sides.
+        turn = np.pi / 2 if narrow == wide else np.pi
+        turns = self._world.block_yaw(block) + (np.pi / 2 + turn * np.arange(-5, 4))
         turns = turns[(turns > YAW_RANGE[0]) & (turns < YAW_RANGE[1])]
         cost = [abs(yaw - self._yaw_now()) + 2.0 * self._crowded(block, yaw) for yaw in turns]
         return float(turns[np.argmin(cost)])
 
     def _crowded(self, block: str, yaw: float) -> bool:
         """Whether a finger would land on another block."""
-        here = self._world.block(block)
+        world, here = self._world, self._world.block(block)
         for other in BLOCKS:
-            x, y, z = np.abs(ik.facing_down(yaw).T @ (self._world.block(other) - here))
-            if other != block and x < 0.032 and y < 0.075 and z < BLOCK_SIZE:
+            x, y, z = np.abs(ik.facing_down(yaw).T @ (world.block(other) - here))
+            radius, rise = world.extents(other)[2] / 2, (world.height(other) + world.height(block))
+            if other != block and x < 0.012 + radius and y < 0.055 + radius and z < rise / 2:
                 return True
         return False
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from gato_ros.sim.tasks import Task
-from gato_ros.sim.world import BLOCK_SIZE, World
+from gato_ros.sim.world import World
 
 HOLD_S = 0.25  # success must last this long
 REACH_HEIGHT = 0.06  # m above the block's centre: the point that reach tasks aim at
 REACH_RADIUS = 0.03  # m
 LIFT_HEIGHT = 0.08  # m of the block's bottom above the table
+LEVEL = 0.01  # m: how far a stacked block's height may be from what both blocks' heights give
+FAILURES = ('never reached', 'missed grasp', 'dropped', 'misaligned', 'toppled', 'timed out')
 
 
 class Judge:
@@ -20,18 +22,22 @@ class Judge:
         self._world, self._task = world, task
         self.success = False
         self._since: float | None = None
-        self._reached = self._lifted = self._stacked = False
+        self._reached: set[str] = set()  # blocks
+        self._lifted: set[str] = set()
+        self._stood: set[tuple[str, str]] = set()  # pairs that stood free, if only for a moment
 
     def watch(self) -> None:
         """Look at the present state; success stays once it was held for a quarter of a second."""
         world, first = self._world, self._first()
         block = world.block(first)
-        self._reached |= bool(np.linalg.norm(world.tcp - block) < REACH_RADIUS)
-        self._lifted |= bool(world.held(first) and block[2] > BLOCK_SIZE)
-        solved = self._solved()
-        self._stacked |= solved
+        if np.linalg.norm(world.tcp - block) < REACH_RADIUS:
+            self._reached.add(first)
+        if world.held(first) and block[2] > world.height(first):
+            self._lifted.add(first)
+        standing = {pair for pair in self._task.pairs if self._stands(*pair)}
+        self._stood |= standing
         now = float(world.data.time)
-        if not solved:
+        if not self._solved(standing):
             self._since = None
         elif self._since is None:
             self._since = now
@@ -40,23 +46,32 @@ class Judge:
 
     @property
     def failure(self) -> str:
-        """What went wrong so far, '' on success."""
+        """One of FAILURES, of the block whose turn it is now; '' on success.
+
+        never reached  the hand did not come near the block
+        missed grasp   it did, but never lifted it
+        dropped        the block was lifted and lies on the table
+        misaligned     it lies close beside the lower block, or leans on it
+        toppled        a stack stood free and fell
+        timed out      the block is in the hand, in the air or on its place at the end
+        """
+        world, first = self._world, self._first()
         if self.success:
             return ''
-        if self._task.kind == 'reach' or not self._reached:
+        if self._task.kind == 'reach' or first not in self._reached:
             return 'never reached'
-        if not self._lifted:
+        if first not in self._lifted:
             return 'missed grasp'
-        block = self._world.block(self._first())
-        if self._stacked and self._task.kind != 'lift' and not self._solved():
-            return 'toppled'
-        if self._world.held(self._first()):
+        if world.held(first):
             return 'timed out'
-        if self._task.kind != 'lift':
-            lower = self._world.block(dict(self._task.pairs)[self._first()])
-            if np.linalg.norm((block - lower)[:2]) < 1.75 * BLOCK_SIZE:
+        if any(not stacked(world, *pair) for pair in self._stood):
+            return 'toppled'
+        lower = dict(self._task.pairs).get(first)
+        if lower is not None and not stacked(world, first, lower):
+            gap = np.linalg.norm((world.block(first) - world.block(lower))[:2])
+            if gap < 0.875 * (world.extents(first)[2] + world.extents(lower)[2]):
                 return 'misaligned'
-        return 'dropped' if block[2] < 0.75 * BLOCK_SIZE else 'timed out'
+        return 'dropped' if world.block(first)[2] < 0.75 * world.height(first) else 'timed out'
 
     def _first(self) -> str:
         """Return the block that moves now: the first whose pair is not stacked."""
@@ -65,23 +80,32 @@ class Judge:
                 return upper
         return self._task.blocks[0]
 
-    def _solved(self) -> bool:
+    def _solved(self, standing: set[tuple[str, str]]) -> bool:
         world, task = self._world, self._task
         block = world.block(task.blocks[0])
         if task.kind == 'reach':
             above = block + (0, 0, REACH_HEIGHT)
             return bool(np.linalg.norm(world.tcp - above) < REACH_RADIUS)
         if task.kind == 'lift':
-            return block[2] - BLOCK_SIZE / 2 > LIFT_HEIGHT and world.held(task.blocks[0])
-        if not all(stacked(world, upper, lower) for upper, lower in task.pairs):
+            bottom = block[2] - world.height(task.blocks[0]) / 2
+            return bool(bottom > LIFT_HEIGHT and world.held(task.blocks[0]))
+        return standing == set(task.pairs)
+
+    def _stands(self, upper: str, lower: str) -> bool:
+        """Whether ``upper`` is stacked on ``lower`` and touches neither the table nor the hand."""
+        if not stacked(self._world, upper, lower):
             return False
-        touching = world.touching()
-        return all({upper, lower} in touching and {upper, 'table'} not in touching
-                   and {upper, 'hand'} not in touching for upper, lower in task.pairs)
+        touching = self._world.touching()
+        return ({upper, lower} in touching and {upper, 'table'} not in touching
+                and {upper, 'hand'} not in touching)
 
 
 def stacked(world: World, upper: str, lower: str) -> bool:
-    """Whether ``upper``'s centre is over ``lower``, one block higher, held or not."""
+    """Whether ``upper``'s centre is over ``lower``, at the height of one on the other, or held so.
+
+    Over it: nearer to its axis than half of its narrower side.
+    """
     offset = world.block(upper) - world.block(lower)
-    return bool(np.linalg.norm(offset[:2]) < BLOCK_SIZE / 2
-                and abs(offset[2] - BLOCK_SIZE) < BLOCK_SIZE / 4)
+    high, (low, width, _) = world.height(upper), world.extents(lower)
+    return bool(np.linalg.norm(offset[:2]) < width / 2
+                and abs(offset[2] - (high + low) / 2) < LEVEL)

@@ -54,8 +54,7 @@ class Randomiser:
         self._model.vis.headlight.ambient[:] = self._ambient
 
     def draw(self, rng: np.random.Generator) -> None:
-        """Draw a new world around the nominal one."""
-        self.restore()
+        """Draw a new world around the present one, which should be the nominal one."""
         model, ranges = self._model, self.ranges
 
         def change(array: np.ndarray, largest: float) -> None:

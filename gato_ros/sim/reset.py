@@ -6,10 +6,11 @@ import mujoco
 import numpy as np
 
 from gato_ros.sim.tasks import Task
-from gato_ros.sim.world import BLOCK_SIZE, BLOCKS, World
+from gato_ros.sim.world import BLOCKS, World
 
 CENTRE = np.array([0.5, 0.0])  # m, of the workspace on the table
-CLEARANCE = 0.09  # m between centres: an open hand grasps one block without touching the next
+# m between centres: an open hand grasps one object without touching the next.
+CLEARANCE = {'cubes': 0.09, 'seen': 0.10, 'unseen': 0.10}
 # rad: the hand points down, 0.25 m above the table and behind the workspace's centre.
 HOME = dict(zip((f'panda_joint{i}' for i in range(1, 8)),
                 (0.0, -0.275, 0.0, -2.59, 0.0, 2.314, 0.785), strict=True))
@@ -31,7 +32,8 @@ def reset(world: World, task: Task, rng: np.random.Generator) -> None:
     qpos[world.model.joint('panda_finger_joint1').qposadr] = 0.04
     qpos[world.model.joint('panda_finger_joint2').qposadr] = 0.04
     for name, spot in zip(BLOCKS, _spots(task, rng), strict=True):
-        world.place(name, np.array([*spot, BLOCK_SIZE / 2]), rng.uniform(-np.pi, np.pi))
+        half = world.shapes[name].size[2]
+        world.place(name, np.array([*spot, half]), rng.uniform(-np.pi, np.pi))
     mujoco.mj_forward(world.model, world.data)
 
 
@@ -40,5 +42,5 @@ def _spots(task: Task, rng: np.random.Generator) -> np.ndarray:
     while True:
         spots = CENTRE + rng.uniform(-1, 1, (len(BLOCKS), 2)) * task.extent
         gaps = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
-        if np.all(gaps[np.triu_indices(len(BLOCKS), 1)] > CLEARANCE):
+        if np.all(gaps[np.triu_indices(len(BLOCKS), 1)] > CLEARANCE[task.shapes]):
             return spots

@@ -12,19 +12,23 @@ import mujoco
 import numpy as np
 
 from gato_ros.config import ConfigError, data_path
+from gato_ros.sim.shapes import CUBE, Shape, apply, shapes_model
 from gato_ros.spec import RobotSpec
 
 BLOCKS = ('red', 'green', 'blue')
-BLOCK_SIZE = 0.04  # m, a cube's side
 FINGER = 'panda_finger_joint1'
 HAND_GEOMS = ('hand', 'left_finger', 'left_pad', 'right_finger', 'right_pad')
 
 
 class World:
-    """MuJoCo's model and data with the robot of ``robot`` in them; N joints in its order."""
+    """MuJoCo's model and data with the robot of ``robot`` in them; N joints in its order.
 
-    def __init__(self, robot: RobotSpec) -> None:
-        self.model = mujoco.MjModel.from_xml_path(str(data_path('sim', 'stacking.xml')))
+    shaped  let ``reshape`` make other objects of the blocks, which are cubes otherwise
+    """
+
+    def __init__(self, robot: RobotSpec, shaped: bool = False) -> None:
+        self.model = shapes_model() if shaped else mujoco.MjModel.from_xml_path(
+            str(data_path('sim', 'stacking.xml')))
         self.data = mujoco.MjData(self.model)
         self.robot = robot
         known = [self.model.actuator(i).name for i in range(self.model.nu)]
@@ -51,6 +55,7 @@ class World:
         self.model.dof_damping[self.dof] = [j.damping for j in robot.joints]
         self.model.actuator_forcelimited[self.motor] = 1
         self.model.actuator_forcerange[self.motor] = [(-j.effort, j.effort) for j in robot.joints]
+        self.shapes = dict.fromkeys(BLOCKS, CUBE)
         self._tcp = self.model.site('tcp').id
         self._body = {name: self.model.body(name).id for name in BLOCKS}
         self._block_qpos = {name: self.model.joint(name).qposadr[0] for name in BLOCKS}
@@ -58,6 +63,11 @@ class World:
         self._part = {self.model.geom(name).id: name for name in (*BLOCKS, 'table')}
         self._part |= {self.model.geom(name).id: 'hand' for name in HAND_GEOMS}
         mujoco.mj_forward(self.model, self.data)
+
+    def reshape(self, shapes: dict[str, Shape]) -> None:
+        """Make these objects of the blocks; their positions are for the caller to set."""
+        apply(self.model, shapes)
+        self.shapes = shapes
 
     def advance(self, effort: np.ndarray, steps: int) -> None:
         """Hold the residual ``effort`` float64[N] (Nm, N) for ``steps`` physics steps."""
@@ -80,7 +90,7 @@ class World:
 
     @property
     def opening(self) -> float:
-        """Half the gap between the fingers in m; 0.02 with a block between them."""
+        """Half the gap between the fingers in m; 0.02 with a cube between them."""
         return float(self.data.qpos[self.qpos[self.finger]])
 
     @property
@@ -108,10 +118,25 @@ class World:
         return self.data.xmat[self._body[name]].reshape(3, 3).copy()
 
     def block_yaw(self, name: str) -> float:
-        """Angle of a block about the vertical in rad, meaningful up to its quarter turns."""
-        rotation = self.block_rotation(name)
-        level = rotation[:, np.argmin(np.abs(rotation[2]))]  # right also for a cube on its side
+        """Angle of a block's narrower level axis about the vertical in rad, up to half a turn."""
+        level = self.block_rotation(name)[:, self._axes(name)[1]]
         return float(np.arctan2(level[1], level[0]))
+
+    def extents(self, name: str) -> tuple[float, float, float]:
+        """A block's height, narrower and wider side in m, as it lies or stands now."""
+        up, narrow, wide = (2 * self.shapes[name].size[axis] for axis in self._axes(name))
+        return up, narrow, wide
+
+    def height(self, name: str) -> float:
+        """A block's height in m, as it lies or stands now."""
+        return self.extents(name)[0]
+
+    def _axes(self, name: str) -> tuple[int, int, int]:
+        """Return a block's axes: the upright one, then the level ones, narrower before wider."""
+        steep, size = np.abs(self.block_rotation(name)[2]), self.shapes[name].size
+        up = int(np.argmax(steep))
+        narrow, wide = sorted((i for i in range(3) if i != up), key=lambda i: (size[i], steep[i]))
+        return up, narrow, wide
 
     def place(self, name: str, position: np.ndarray, yaw: float = 0.0) -> None:
         """Put a block at ``position`` float64[3] (m), at rest; for resets and tests."""
@@ -128,4 +153,5 @@ class World:
     def held(self, name: str) -> bool:
         """Whether the block is between the fingers and they are no farther apart than it is."""
         offset = self.tcp_rotation.T @ (self.block(name) - self.tcp)
-        return bool(self.opening < 0.0225 and np.all(np.abs(offset) < (0.022, 0.012, 0.022)))
+        closed = self.extents(name)[1] / 2 + 0.0025
+        return bool(self.opening < closed and np.all(np.abs(offset) < (0.022, 0.012, 0.022)))

@@ -10,7 +10,7 @@ of any number of timesteps come from one vectorised call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
@@ -93,6 +93,9 @@ class TokenBlock:
         return len(self.layout)
 
 
+Prompt = str | Sequence[TokenBlock]  # a sentence, or a demonstration
+
+
 class TimestepTokenizer:
     """Tokenises the timesteps of one specification, and decodes its actions."""
 
@@ -111,7 +114,7 @@ class TimestepTokenizer:
     def layout(self, text_tokens: int = 0) -> Layout:
         """Return the layout of a whole timestep that begins with ``text_tokens`` of text."""
         kinds: list[Kind] = [Kind.TEXT] * text_tokens
-        ranges = [vocab.TEXT] * text_tokens
+        ranges = [self._text_range()] * text_tokens if text_tokens else []
         names = [f'text[{i}]' for i in range(text_tokens)]
         rows, columns = [np.zeros((0, 2), np.int32)], [np.zeros((0, 2), np.int32)]
         for image in self.spec.images:
@@ -182,13 +185,20 @@ class TimestepTokenizer:
     def sentence(self, text: str) -> TokenBlock:
         """Tokenise a sentence that stands alone, as a prompt or as a document."""
         ids = self.text.encode(text)[:LOCAL_POSITIONS]
-        count = len(ids)
+        return TokenBlock(ids, np.zeros((0, 16, 16, 3), np.uint8), self.sentence_layout(len(ids)))
+
+    def sentence_layout(self, count: int) -> Layout:
+        """Return the layout of a sentence of ``count`` tokens."""
         none = np.zeros((0, 2), np.int32)
-        layout = Layout(np.full(count, Kind.TEXT, np.uint8), np.arange(count, dtype=np.int32),
-                        np.ones(count, bool), np.full(count, vocab.TEXT[0], np.int32),
-                        np.full(count, vocab.TEXT[1], np.int32), none, none,
-                        tuple(f'text[{i}]' for i in range(count)))
-        return TokenBlock(ids, np.zeros((0, 16, 16, 3), np.uint8), layout)
+        low, high = self._text_range()
+        return Layout(np.full(count, Kind.TEXT, np.uint8), np.arange(count, dtype=np.int32),
+                      np.ones(count, bool), np.full(count, low, np.int32),
+                      np.full(count, high, np.int32), none, none,
+                      tuple(f'text[{i}]' for i in range(count)))
+
+    def _text_range(self) -> tuple[int, int]:
+        """Return the ids that the text model has, of the 32,000 that are reserved for text."""
+        return vocab.TEXT[0], self.text.size
 
     def encode_action(self, actions: Mapping[str, np.ndarray]) -> np.ndarray:
         """Turn action values, name -> [..., n], into int32[..., A]."""

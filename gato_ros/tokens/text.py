@@ -25,9 +25,14 @@ class TextTokenizer:
             self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
         except (OSError, RuntimeError) as error:
             raise ConfigError(f'{model} is not a readable SentencePiece model') from error
-        if self._pieces.vocab_size() > TEXT[1]:
-            raise ConfigError(f'{model} has {self._pieces.vocab_size()} pieces, '
+        if self.size > TEXT[1]:
+            raise ConfigError(f'{model} has {self.size} pieces, '
                               f'expected at most {TEXT[1]}')
+
+    @property
+    def size(self) -> int:
+        """How many pieces there are: text has ids below."""
+        return int(self._pieces.vocab_size())
 
     def encode(self, text: str) -> np.ndarray:
         """Return int32[n] ids; an empty text gives none."""
@@ -35,8 +40,7 @@ class TextTokenizer:
 
     def decode(self, ids: np.ndarray) -> str:
         """Return the text of ids; ids beyond the model's pieces are left out."""
-        known = self._pieces.vocab_size()
-        return str(self._pieces.decode([int(i) for i in ids if 0 <= i < known]))
+        return str(self._pieces.decode([int(i) for i in ids if 0 <= i < self.size]))
 
 
 @lru_cache(maxsize=4)

@@ -2,8 +2,9 @@
 
     run_demo(episodes=3)       # table on the screen, out/demo/summary.json, out/demo/demo.mp4
 
-The demo itself is one more node, which only watches. The video is drawn when everything is over,
-from what was received, so that it takes no time from the control loop.
+In real time the cockpit comes along, a page in which a person may watch and take over. The demo
+itself is one more node, which only watches. The video is drawn when everything is over, from what
+was received, so that it takes no time from the control loop.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ from gato_ros.spec import RobotSpec, load_robot
 
 ROBOT = 'panda_sim'
 LINGER_S = 0.5
+TIMELY = ('sim', 'safety', 'policy')  # nodes that a busy machine must not hold up
 SILENCE_S = 120.0  # so long may nothing happen: a slow machine loads torch in half a minute
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
 
@@ -46,7 +49,8 @@ class Episode:
     efforts  stamp -> float64[N] that was sent
     steps    stamp -> the policy node's timing message
     ends     steady time of each answer's arrival
-    result   the simulator's last word: seed, status, failure, steps, sim_s, wall_s
+    result   the simulator's last word: seed, status, failure, steps, sim_s, wall_s; assisted:
+             whether a person has acted
     """
 
     images: dict[str, dict[int, np.ndarray]]
@@ -58,7 +62,8 @@ class Episode:
     def figures(self) -> dict[str, Any]:
         """Return the row of the table."""
         latencies = [step['latency_ms'] for step in self.steps.values()] or [0.0]
-        rate = (len(self.ends) - 1) / (self.ends[-1] - self.ends[0]) if self.ends[1:] else 0.0
+        ends = self.ends[1:]  # the first answer may wait for the episode to begin
+        rate = (len(ends) - 1) / (ends[-1] - ends[0]) if ends[1:] else 0.0
         return {**self.result, 'answers': len(self.steps), 'rate_hz': round(rate, 2),
                 'latency_ms_p50': round(float(np.percentile(latencies, 50)), 1),
                 'latency_ms_p99': round(float(np.percentile(latencies, 99)), 1)}
@@ -67,12 +72,13 @@ class Episode:
 def run_demo(episodes: int = 3, seeds: Sequence[int] | None = None,
              checkpoint: str | Path | None = None, task: str = 'stack_wide',
              out: str | Path = 'out/demo', mode: str = 'real_time',
-             time_limit_s: float = 0.0) -> dict[str, Any]:
+             time_limit_s: float = 0.0, cockpit: str = '') -> dict[str, Any]:
     """Run ``episodes`` (or one for each of ``seeds``), and return what summary.json holds.
 
     checkpoint    folder; None: the shipped one
     mode          'real_time', or 'lock_step': physics waits for each answer
     time_limit_s  of an episode; 0: the task's
+    cockpit       address at which the page is served, such as 127.0.0.1; '': no page
 
     Raises DemoError when a process ends too early or nothing happens for two minutes.
     """
@@ -83,20 +89,33 @@ def run_demo(episodes: int = 3, seeds: Sequence[int] | None = None,
     if not seeds or mode not in ('real_time', 'lock_step'):
         raise ConfigError(f'{len(seeds)} episodes in mode {mode!r}, expected at least one, in '
                           'real_time or lock_step')
+    if cockpit and mode != 'real_time':
+        raise ConfigError(f'the cockpit in mode {mode!r}, expected real_time: physics does not '
+                          'wait for people (--no-cockpit leaves it out)')
     prompt = load_task(task).sentence
     out, robot = Path(out), load_robot(ROBOT)
     lock_step = 'true' if mode == 'lock_step' else 'false'
     nodes: dict[str, dict[str, object]] = {
         'sim': {'task': task, 'seeds': json.dumps(seeds), 'mode': mode, 'exit_when_done': 'true',
                 'time_limit_s': float(time_limit_s)},
-        'safety': {'lock_step': lock_step},
-        'policy': {'lock_step': lock_step, 'prompt': json.dumps(prompt)}}
+        # As often as the simulated robot needs it; a real robot's gate is enabled by a person.
+        'safety': {'lock_step': lock_step, 'simulation': 'true', 'publish_hz': 100.0},
+        'policy': {'lock_step': lock_step, 'autostart': 'true', 'prompt': json.dumps(prompt)}}
+    for name in TIMELY:
+        nodes[name]['scheduling'] = 'real_time'
     if checkpoint is not None:
         nodes['policy']['checkpoint'] = json.dumps(str(checkpoint))
-    with Children(nodes, out / 'log') as children:
-        children.start('sim', 'policy')
-        # Without the safety node no episode begins, so none is missed.
-        seen = watch(robot, len(seeds), lambda: children.start('safety'), children.check)
+    remap = {'policy': {'proposed_effort': 'policy_effort'}} if cockpit else {}
+    if cockpit:  # the policy's proposals go through it, while nobody holds its button
+        nodes['teleop'] = {'web': 'true', 'host': json.dumps(cockpit), 'port': 0}
+    with Children(nodes, out / 'log', remap) as children:
+        def begin() -> None:
+            if cockpit:
+                print(children.said('teleop', 'cockpit: '), flush=True)
+            children.start('safety')  # without it no episode begins, so none is missed
+
+        children.start(*(name for name in nodes if name != 'safety'))
+        seen = watch(robot, len(seeds), begin, children.check)
     summary = summarise(seen, children.memory_mb, task, mode)
     (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     show(summary)
@@ -109,7 +128,8 @@ def summarise(seen: Sequence[Episode], memory_mb: dict[str, int], task: str,
               mode: str) -> dict[str, Any]:
     """Return the figures of all episodes, with n, Wilson's interval and each process's memory."""
     rows = [episode.figures() for episode in seen]
-    rate = Rate(sum(row['status'] == 'success' for row in rows), len(rows))
+    # What a person has helped with is no success of the policy's.
+    rate = Rate(sum(row['status'] == 'success' and not row['assisted'] for row in rows), len(rows))
     return {'task': task, 'mode': mode, 'success': rate.value, 'n': rate.n,
             'interval_95': rate.interval, 'episodes': rows, 'memory_mb': memory_mb,
             'largest_process': max(memory_mb, key=lambda name: memory_mb[name])}
@@ -124,7 +144,8 @@ def show(summary: dict[str, Any]) -> None:
     for title in ('seed', 'result', 'steps', 'time s', 'rate Hz', 'p50 ms', 'p99 ms'):
         table.add_column(title, justify='left' if title == 'result' else 'right')
     for row in summary['episodes']:
-        table.add_row(str(row['seed']), row['failure'] or row['status'], str(row['steps']),
+        table.add_row(str(row['seed']), (row['failure'] or row['status'])
+                      + (', assisted' if row['assisted'] else ''), str(row['steps']),
                       f'{row["sim_s"]:.2f}', f'{row["rate_hz"]:.1f}',
                       f'{row["latency_ms_p50"]:.1f}', f'{row["latency_ms_p99"]:.1f}')
     console = Console()
@@ -136,24 +157,45 @@ def show(summary: dict[str, Any]) -> None:
                   f'{summary["memory_mb"][largest]} MB')
 
 
+def free_domain() -> int:
+    """Return a ROS domain, drawn by chance, that nobody on this machine is in.
+
+    Two graphs in one domain hear each other: the arm of one takes the commands of the other.
+    """
+    domains = random.SystemRandom().sample(range(1, 101), 100)  # 0 to 101 are safe everywhere
+    return next(filter(is_free, domains), domains[0])
+
+
+def is_free(domain: int) -> bool:
+    """Whether none of the domain's first ten participants listens at its port (DDSI, 9.6.1)."""
+    try:
+        for port in range(7410 + 250 * domain, 7430 + 250 * domain, 2):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind(('', port))
+    except OSError:
+        return False
+    return True
+
+
 class Children:
     """The nodes' processes, each in a group of its own; none outlives the ``with`` block.
 
+    nodes      node -> its parameters;  remap  node -> topic -> the name that it takes instead
     memory_mb  process -> largest resident size so far
     """
 
-    def __init__(self, nodes: dict[str, dict[str, object]], logs: Path) -> None:
+    def __init__(self, nodes: dict[str, dict[str, object]], logs: Path,
+                 remap: dict[str, dict[str, str]] | None = None) -> None:
         self.memory_mb: dict[str, int] = {}
-        self._nodes, self._logs = nodes, logs
+        self._nodes, self._logs, self._remap = nodes, logs, remap or {}
         self._processes: dict[str, subprocess.Popen] = {}
         self._signal = 0
 
     def __enter__(self) -> Children:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._environment = dict(os.environ)
-        domain = random.SystemRandom().randrange(1, 101)  # 0 to 101 are safe everywhere
-        os.environ.update(ROS_DOMAIN_ID=str(domain), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
-                          ROS_LOG_DIR=str(self._logs.resolve()))
+        os.environ.update(ROS_DOMAIN_ID=str(free_domain()), ROS_LOG_DIR=str(self._logs.resolve()),
+                          ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
         # Signals only leave a note: one that came between a child's start and its entry in the
         # list would leave an orphan.
         self._former = {number: signal.signal(number, self._on_signal)
@@ -166,10 +208,21 @@ class Children:
             args = [sys.executable, '-m', f'gato_ros.nodes.{name}_node', '--ros-args']
             for key, value in self._nodes[name].items():
                 args += ['-p', f'{key}:={value}']
+            for topic, other in self._remap.get(name, {}).items():
+                args += ['-r', f'{topic}:={other}']
             with (self._logs / f'{name}.log').open('w') as log:
                 self._processes[name] = subprocess.Popen(
                     args, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD},
                     start_new_session=True)
+
+    def said(self, name: str, start: str) -> str:
+        """Wait for a line of this node that begins so, and return it; raises as ``check``."""
+        log = self._logs / f'{name}.log'
+        while not (lines := [line for line in log.read_text(errors='replace').split('\n')
+                             if line.startswith(start)]):
+            self.check()
+            time.sleep(0.05)
+        return lines[0]
 
     def _on_signal(self, number: int, _: object) -> None:
         self._signal = number
@@ -237,9 +290,11 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
           check: Callable[[], None]) -> list[Episode]:
     """Record ``episodes`` from the running graph.
 
-    ``begin`` is called once the simulator and the policy are heard, ``check`` twice a second.
+    ``begin`` is called once the simulator is there and the policy reports, ``check`` twice a
+    second.
     """
     import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import Image, JointState
@@ -255,6 +310,8 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         efforts = Track(lambda m: convert.to_effort(m, robot, 'sent_effort'))
         steps = Track(lambda m: m)
         results: list[dict[str, Any]] = []
+        assisted: set[int] = set()
+        heard: set[str] = set()  # a node that reports has loaded what it needs
 
         def on_stamped(track: Track) -> Callable[[_Stamped], None]:
             return lambda msg: track.add(msg, convert.to_ns(msg.header.stamp))
@@ -266,9 +323,13 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         def on_episode(msg: String) -> None:
             result = json.loads(msg.data)
             if result['status'] != 'running':
-                results.append(result)
+                results.append({**result, 'assisted': len(results) in assisted})
                 print(f'seed {result["seed"]}: {result["failure"] or result["status"]} after '
                       f'{result["sim_s"]:.2f} s', flush=True)
+
+        def on_mark(msg: String) -> None:
+            if json.loads(msg.data).get('actor') == 'person':
+                assisted.add(len(results))
 
         for camera in robot.cameras:
             node.create_subscription(Image, camera.topic, on_stamped(cameras[camera.name]),
@@ -276,6 +337,9 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         node.create_subscription(JointState, 'sent_effort', on_stamped(efforts), qos.RECORD)
         node.create_subscription(String, 'policy/timing', on_timing, qos.RECORD)
         node.create_subscription(String, 'sim/episode', on_episode, qos.EPISODES)
+        node.create_subscription(String, 'recorder/mark', on_mark, qos.EVENTS)
+        node.create_subscription(DiagnosticArray, '/diagnostics', lambda msg: heard.update(
+            status.name for status in msg.status), qos.EVENTS)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         checked = moved = time.monotonic()
@@ -283,7 +347,8 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         while len(results) < episodes:
             executor.spin_once(timeout_sec=0.1)
             now = time.monotonic()
-            if not begun and all(map(node.count_publishers, ('sim/episode', 'policy/timing'))):
+            if not begun and 'policy' in heard and all(map(node.count_publishers, (
+                    'sim/episode', 'proposed_effort'))):
                 begun = True
                 begin()
             if now - checked > 0.5:

@@ -12,7 +12,6 @@ twice.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,9 +23,15 @@ import gato_ros
 from gato_ros.config import ConfigError
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, read_info
 from gato_ros.sim import Expert, StackingEnv, load_task
+from gato_ros.sim.tasks import load_training_task
 from gato_ros.spec import TORQUES, Action, Observation, RobotSpec, load_robot
+from gato_ros.workers import WorkerError, run_jobs
 
 FIRST_TRAINING_SEED = 100_000  # seeds below are for validation and test, never for training
+
+
+class CollectError(RuntimeError):
+    """Collecting was interrupted; finished episodes are kept."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class CollectSettings:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        for task in self.tasks:
+            load_training_task(task)
         if self.first_seed < FIRST_TRAINING_SEED:
             raise ConfigError(f'first seed is {self.first_seed}, expected at least '
                               f'{FIRST_TRAINING_SEED}: lower ones are for validation and test')
@@ -63,18 +70,20 @@ class CollectSettings:
 
 
 def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
-    """Write the missing episodes; yield (seed, success) of those that were there, then of each."""
-    for task in settings.tasks:
-        load_task(task)
+    """Write the missing episodes; yield (seed, success) of those that were there, then of each.
+
+    Raises CollectError when a worker dies, EpisodeError when an episode cannot be written.
+    """
     settings.out.mkdir(parents=True, exist_ok=True)
     seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
     missing = [seed for seed in seeds if not _file(settings, seed).exists()]
     for seed in sorted(set(seeds) - set(missing)):
         yield seed, read_info(_file(settings, seed)).success
-    workers = settings.workers or os.cpu_count() or 1
-    context = multiprocessing.get_context('spawn')
-    with context.Pool(workers, _start_worker, (settings,)) as pool:
-        yield from pool.imap_unordered(_collect_one, missing)
+    try:
+        yield from run_jobs(_collect_one, missing, settings.workers, _start_worker, (settings,))
+    except WorkerError as error:
+        raise CollectError(f'{error}; finished episodes are kept in {settings.out}, so give the '
+                           'command again, or with fewer --workers') from error
 
 
 class Disturbance:
@@ -107,13 +116,17 @@ class _Worker:
         self.hash = self.robot.timestep().hash
         self._envs: dict[str, StackingEnv] = {}
         self.policy = None
+        self.actor: dict[str, object] = {}  # provenance
         if settings.policy is not None:
             import torch
 
-            from gato_ros.policy.checkpoint import load_checkpoint
+            from gato_ros.policy.checkpoint import checkpoint_hash, load_checkpoint
             from gato_ros.policy.policy import GatoPolicy
             torch.set_num_threads(1)
             self.policy = GatoPolicy(load_checkpoint(settings.policy), self.robot.timestep())
+            self.actor = {'policy': str(settings.policy),
+                          'policy_hash': checkpoint_hash(settings.policy),
+                          'policy_share': settings.policy_share}
 
     def env(self, task: str) -> StackingEnv:
         if task not in self._envs:
@@ -131,7 +144,7 @@ class _Worker:
         expert, writer = Expert(env), EpisodeWriter()
         observation = env.reset(seed)
         if self.policy is not None:
-            self.policy.reset(env.task.sentence)
+            self.policy.reset(env.task.sentence, seed)
         sent: np.ndarray | None = None
         turn, policy_acts = 0, False
         while not env.success and env.time_s < env.time_limit_s:
@@ -151,7 +164,7 @@ class _Worker:
             sentence=env.task.sentence, seed=seed,
             source='expert' if self.policy is None else 'policy', success=env.success,
             noise=deviation, randomised=settings.randomise, version=gato_ros.__version__,
-            extra={'delay_s': delay_s, 'policy': str(settings.policy or '')}))
+            extra={'delay_s': delay_s, **self.actor}))
         return seed, env.success
 
     def _answer(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:

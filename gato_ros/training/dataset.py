@@ -17,7 +17,8 @@ from torch import Tensor
 from gato_ros.episodes.episode import EpisodeError, EpisodeInfo, list_episodes, read_slice
 from gato_ros.model.layout import SequenceLayout, sequence_layout
 from gato_ros.spec import TimestepSpec
-from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
+from gato_ros.tokens.sequence import TimestepTokenizer
+from gato_ros.training.columns import tokenise
 from gato_ros.training.settings import DataSettings
 
 
@@ -43,30 +44,42 @@ class Group:
 
 
 class WindowSampler:
-    """Draws groups of sequences from the episodes below some folders."""
+    """Draws groups of sequences from the episodes below some folders.
 
-    def __init__(self, spec: TimestepSpec, settings: DataSettings, seed: int) -> None:
+    cache  where the tokenised timesteps are kept for the next start; None: in memory
+    """
+
+    def __init__(self, spec: TimestepSpec, settings: DataSettings, seed: int,
+                 cache: Path | None = None) -> None:
         self.settings = settings
         self.tokenizer = TimestepTokenizer(spec)
         self._seed = seed
-        found = [item for folder in settings.folders
-                 for item in list_episodes(Path(folder), spec.hash)]
-        self.episodes = [(path, info) for path, info in found
-                         if info.length >= settings.timesteps
-                         and (info.success or info.source == 'policy')]
+        found = [list_episodes(Path(folder), spec.hash) for folder in settings.folders]
+        usable = [[(path, info) for path, info in episodes if info.length >= settings.timesteps
+                   and (info.success or info.source == 'policy')] for episodes in found]
+        self.episodes = [item for items in usable for item in items[:settings.episodes or None]]
         if not self.episodes:
-            raise EpisodeError(f'none of {len(found)} episodes is successful and has '
+            raise EpisodeError(f'none of {sum(map(len, found))} episodes is successful and has '
                                f'{settings.timesteps} timesteps (data.timesteps)')
-        self._starts = np.array([info.length - settings.timesteps + 1
-                                 for _, info in self.episodes])
+        lengths = np.array([info.length for _, info in self.episodes])
+        self._first = np.cumsum(lengths) - lengths  # row of each episode's first timestep
+        self._starts = lengths - settings.timesteps + 1
         weights = [settings.policy_weight if info.source == 'policy' else 1
                    for _, info in self.episodes]
         self._ends = np.cumsum(self._starts * weights)
         self._mates: dict[tuple[str, str], list[int]] = {}
         for number, (_, info) in enumerate(self.episodes):
             if info.success:
-                self._mates.setdefault((info.task, info.source), []).append(number)
+                for source in (info.source, ''):
+                    self._mates.setdefault((_told(info), source), []).append(number)
+        lonely = next((_told(info) for _, info in self.episodes
+                       if (_told(info), '') not in self._mates), None)
+        if lonely is not None and settings.prompt_fraction:
+            raise EpisodeError(f'no episode of {lonely!r} is successful, expected at least one to '
+                               'serve as a prompt; collect one, or set data.prompt_fraction to 0')
         self.auxiliary, self._mean, self._std = self._measure_targets()
+        self._columns = tokenise(self.episodes, self.tokenizer, self.auxiliary, cache)
+        self._layouts: dict[tuple[int, int, int], SequenceLayout] = {}
 
     @property
     def timesteps(self) -> int:
@@ -78,6 +91,11 @@ class WindowSampler:
         """Mean and standard deviation of the training-only targets."""
         return self._mean, self._std
 
+    def place(self, device: torch.device) -> None:
+        """Keep the timesteps on a CUDA device where half of its free memory holds them."""
+        if device.type == 'cuda' and self._columns.bytes < torch.cuda.mem_get_info(device)[0] / 2:
+            self._columns = self._columns.to(device)
+
     def batch(self, step: int, size: int, rank: int = 0) -> list[Group]:
         """Return ``size`` sequences as groups of equal layout."""
         rng = np.random.default_rng((self._seed, step, rank))
@@ -85,83 +103,78 @@ class WindowSampler:
         worded = round(size * self.settings.sentence_fraction)
         groups = []
         if plain := size - prompted - worded:
-            groups.append(self._group(rng, plain, demonstration=False))
+            groups.append(self._join(np.stack([self._draw(rng)[1] for _ in range(plain)])))
         if prompted:
-            groups.append(self._group(rng, prompted, demonstration=True))
+            groups.append(self._behind_demonstrations(rng, prompted))
         if worded:
-            groups += self._worded(rng, worded)
+            groups += self._behind_sentences(rng, worded)
         return groups
 
-    def _worded(self, rng: np.random.Generator, size: int) -> list[Group]:
+    def _behind_demonstrations(self, rng: np.random.Generator, size: int) -> Group:
+        rows = []
+        for _ in range(size):
+            number, window = self._draw(rng)
+            rows.append(np.concatenate([self._prompt(rng, self.episodes[number][1]), window]))
+        return self._join(np.stack(rows), pinned=self.settings.prompt_timesteps)
+
+    def _behind_sentences(self, rng: np.random.Generator, size: int) -> list[Group]:
         """Windows behind their sentences, one group for each number of words' tokens."""
-        rows = [self._draw(rng) for _ in range(size)]
-        by_length: dict[int, list[tuple[TokenBlock, int, int]]] = {}
-        for number, start in rows:
-            sentence = self.tokenizer.sentence(self.episodes[number][1].sentence)
-            by_length.setdefault(len(sentence), []).append((sentence, number, start))
-        return [self._join([[sentence, self._window(number, start)]
-                            for sentence, number, start in members], pinned=1)
+        by_length: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for _ in range(size):
+            number, window = self._draw(rng)
+            words = self.tokenizer.sentence(self.episodes[number][1].sentence).ids
+            by_length.setdefault(len(words), []).append((words, window))
+        return [self._join(np.stack([window for _, window in members]), pinned=1,
+                           words=np.stack([words for words, _ in members]))
                 for members in by_length.values()]
 
-    def _group(self, rng: np.random.Generator, size: int, demonstration: bool) -> Group:
-        rows: list[list[TokenBlock | _Window]] = []
-        for _ in range(size):
-            number, start = self._draw(rng)
-            row: list[TokenBlock | _Window] = [self._window(number, start)]
-            if demonstration:
-                row.insert(0, self._prompt(rng, self.episodes[number][1]))
-            rows.append(row)
-        return self._join(rows, pinned=self.settings.prompt_timesteps if demonstration else 0)
-
-    def _draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Draw an episode and a first timestep, every window of equal weight equally likely."""
+    def _draw(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Draw an episode and a window's rows, every window of equal weight equally likely."""
         place = int(rng.integers(self._ends[-1]))
         number = int(np.searchsorted(self._ends, place, side='right'))
         offset = place - (int(self._ends[number - 1]) if number else 0)
-        return number, offset % int(self._starts[number])
+        return number, self._rows(number, offset % int(self._starts[number]),
+                                  self.settings.timesteps)
 
-    def _prompt(self, rng: np.random.Generator, info: EpisodeInfo) -> _Window:
-        """Draw a demonstration of the same task by the same source; half of them end episodes."""
-        mates = self._mates.get((info.task, info.source)) or self._mates[
-            next(key for key in self._mates if key[0] == info.task)]
+    def _prompt(self, rng: np.random.Generator, info: EpisodeInfo) -> np.ndarray:
+        """Draw a demonstration of the same by the same source, by any where that one has none."""
+        told = _told(info)
+        mates = self._mates.get((told, info.source)) or self._mates[told, '']
         number = mates[int(rng.integers(len(mates)))]
         last = self.episodes[number][1].length - self.settings.prompt_timesteps
-        at_end = rng.random() < 0.5
+        at_end = rng.random() < self.settings.prompt_at_end
         start = last if at_end else int(rng.integers(last + 1))
-        return self._read(number, max(start, 0), self.settings.prompt_timesteps)
+        return self._rows(number, max(start, 0), self.settings.prompt_timesteps)
 
-    def _window(self, number: int, start: int) -> _Window:
-        return self._read(number, start, self.settings.timesteps)
+    def _rows(self, number: int, start: int, count: int) -> np.ndarray:
+        return int(self._first[number]) + np.arange(start, start + count)
 
-    def _read(self, number: int, start: int, count: int) -> _Window:
-        data = read_slice(self.episodes[number][0], start, start + count)
-        block = self.tokenizer.encode(data['image'], data['tensor'], data['sent'])
-        labels = block.ids.copy()
-        labels[:, -block.layout.actions:] = self.tokenizer.encode_action(data['action'])
-        targets = [data['target'].get(name, np.full((count, size), np.nan, np.float32))
-                   for name, size in self.auxiliary.items()]
-        auxiliary = np.concatenate([np.zeros((count, 0), np.float32), *targets], axis=1)
-        return _Window(block, labels, (auxiliary - self._mean) / self._std)
+    def _join(self, rows: np.ndarray, pinned: int = 0, words: np.ndarray | None = None) -> Group:
+        """Gather sequences: words int32 (B, L) or none, then timesteps by their rows (B, m).
 
-    def _join(self, rows: list[list[TokenBlock | _Window]], pinned: int) -> Group:
-        """Stack rows of equal layout; ``pinned`` blocks at the front are the prompt."""
-        layouts = []
-        for part in rows[0]:
-            layouts += ([part.block.layout] * len(part.labels) if isinstance(part, _Window)
-                        else [part.layout])
-        ids = [np.concatenate([(p.block.ids if isinstance(p, _Window) else p.ids).reshape(-1)
-                               for p in row]) for row in rows]
-        labels = [np.concatenate([(p.labels if isinstance(p, _Window) else p.ids).reshape(-1)
-                                  for p in row]) for row in rows]
-        patches = [np.concatenate([(p.block.patches if isinstance(p, _Window) else p.patches)
-                                   .reshape(-1, 16, 16, 3) for p in row]) for row in rows]
-        last = [row[-1] for row in rows]
-        auxiliary = [part.auxiliary for part in last if isinstance(part, _Window)]
-        return Group(torch.from_numpy(np.stack(ids).astype(np.int64)),
-                     torch.from_numpy(np.stack(labels).astype(np.int64)),
-                     torch.from_numpy(np.stack(patches)),
-                     torch.from_numpy(np.stack(auxiliary).astype(np.float32)),
-                     sequence_layout(layouts, pinned))
+        The first ``pinned`` blocks, of words or of a timestep, are the prompt.
+        """
+        columns = self._columns
+        index = torch.from_numpy(rows).to(columns.ids.device)
+        ids = columns.ids[index].long()  # (B, m, K)
+        targets = ids.clone()
+        targets[..., -columns.labels.shape[-1]:] = columns.labels[index].long()
+        ids, targets = ids.flatten(1), targets.flatten(1)
+        if words is not None:
+            front = torch.from_numpy(words).long().to(index.device)
+            ids, targets = torch.cat([front, ids], 1), torch.cat([front, targets], 1)
+        auxiliary = columns.auxiliary[index[:, -self.settings.timesteps:]]
+        mean, std = (torch.from_numpy(scale).to(index.device) for scale in self.auxiliary_scale)
+        return Group(ids, targets, columns.patches[index].flatten(1, 2), (auxiliary - mean) / std,
+                     self._layout(0 if words is None else words.shape[1], rows.shape[1], pinned))
+
+    def _layout(self, words: int, timesteps: int, pinned: int) -> SequenceLayout:
+        key = words, timesteps, pinned
+        if key not in self._layouts:
+            front = [self.tokenizer.sentence_layout(words)] if words else []
+            self._layouts[key] = sequence_layout(
+                front + [self.tokenizer.layout()] * timesteps, pinned)
+        return self._layouts[key]
 
     def _measure_targets(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
         """Return the sizes, mean and deviation of the training-only targets."""
@@ -179,10 +192,6 @@ class WindowSampler:
                 np.maximum(table.std(0), 1e-3))
 
 
-@dataclass(frozen=True, eq=False)
-class _Window:
-    """Consecutive timesteps: tokens as read, labels int32 (n, K), training-only targets."""
-
-    block: TokenBlock
-    labels: np.ndarray
-    auxiliary: np.ndarray
+def _told(info: EpisodeInfo) -> str:
+    """Return what an episode shows: a task such as stack_any_pair has several sentences."""
+    return info.sentence or info.task

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
@@ -17,18 +18,22 @@ class DataSettings:
     """Which sequences are drawn.
 
     folders            of episodes
+    episodes           used of each folder, the first by name that can be; 0: all
     timesteps          in a sequence, the prompt not counted
     prompt_fraction    share of sequences behind a demonstration (paper, section 2.2: 0.25)
     prompt_timesteps   in such a demonstration
+    prompt_at_end      share of them that are the last timesteps of an episode (paper: half)
     sentence_fraction  share of sequences behind their task's sentence
     policy_weight      how many times more often windows in which a policy acted are drawn
     auxiliary          whether the simulator's state serves as a training target
     """
 
     folders: tuple[str, ...]
+    episodes: int = 0
     timesteps: int = 1
     prompt_fraction: float = 0.25
     prompt_timesteps: int = 1
+    prompt_at_end: float = 0.5
     sentence_fraction: float = 0.125
     policy_weight: int = 1
     auxiliary: bool = True
@@ -38,10 +43,14 @@ class DataSettings:
             raise ConfigError(f'timesteps is {self.timesteps}, prompt_timesteps '
                               f'{self.prompt_timesteps} and policy_weight {self.policy_weight}, '
                               'expected at least 1')
+        if self.episodes < 0:
+            raise ConfigError(f'data.episodes is {self.episodes}, expected 0 (all) or more')
         if not (self.prompt_fraction >= 0 and self.sentence_fraction >= 0
                 and self.prompt_fraction + self.sentence_fraction <= 1):
             raise ConfigError(f'prompt_fraction {self.prompt_fraction} and sentence_fraction '
                               f'{self.sentence_fraction} must be shares of one whole')
+        if not 0 <= self.prompt_at_end <= 1:
+            raise ConfigError(f'prompt_at_end is {self.prompt_at_end}, expected a share in [0, 1]')
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,11 @@ class TrainSettings:
     auxiliary_weight    of the training-only regression beside the masked loss
     average             decay of the weights' moving average, which is what is saved
     window_timesteps    visible at control; null: all that fit in 1024 tokens
-    precision           of the matrix products; float32 is faster on CPUs without AMX
+    rank                of what each matrix may change by, see low_rank.py; 0: all weights learn
+    precision           of the matrix products; float32 is faster on CPUs without bfloat16 units
+    validate_every      steps between rollouts of the checkpoint; 0: none
+    validate_episodes   in each of them, of ``validate_tasks`` in turn, on validation seeds
+    validate_workers    processes for them, beside the training
     """
 
     robot: str
@@ -73,14 +86,31 @@ class TrainSettings:
     average: float = 0.999
     window_timesteps: int | None = None
     temperature: float = 0.0
+    rank: int = 0
     precision: Literal['bfloat16', 'float32'] = 'bfloat16'
     seed: int = 0
     save_every: int = 500
     log_every: int = 20
+    validate_every: int = 0
+    validate_episodes: int = 24
+    validate_tasks: tuple[str, ...] = ('stack_wide',)
+    validate_workers: int = 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the matrix products."""
+        return torch.bfloat16 if self.precision == 'bfloat16' else torch.float32
+
+    @property
+    def autocast(self) -> bool:
+        """Whether products are computed in another type than the weights have."""
+        return self.dtype != torch.float32
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.save_every, self.log_every) < 1:
             raise ConfigError('steps, batch, save_every and log_every must be at least 1')
+        if self.rank < 0:
+            raise ConfigError(f'rank is {self.rank}, expected 0 (all weights learn) or more')
         if self.auxiliary_weight and not self.data.auxiliary:
             raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but data.auxiliary '
                               'is false')

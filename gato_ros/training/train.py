@@ -1,17 +1,18 @@
 """The training loop: episodes in, a run's folder out.
 
     gato-ros train stack_small --out runs/stack
-    torchrun --nproc-per-node 2 -m gato_ros.training.train stack_small --out runs/stack
+    torchrun --nproc-per-node 2 -m gato_ros.tools.cli train stack_small --out runs/stack
 
 The folder holds ``settings.yaml``, ``checkpoint/`` (the weights' moving average, what the policy
-loads), ``state.pt`` (everything needed to go on bit for bit), ``log.jsonl``, ``tensorboard/`` and
-``loss.png``. Every random draw is a function of seed, step and rank, so resuming repeats nothing.
+loads), ``best/`` (the checkpoint that did best on validation seeds), ``state.pt`` (everything
+needed to go on bit for bit), ``log.jsonl``, ``validation.jsonl``, ``tensorboard/``, ``loss.png``
+and ``columns/`` (the tokenised timesteps; may be deleted). Every random draw is a function of
+seed, step and rank, so resuming repeats nothing.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,22 +34,31 @@ from gato_ros.training import processes
 from gato_ros.training.dataset import Group, WindowSampler
 from gato_ros.training.log import RunLog
 from gato_ros.training.loss import MaskedLoss
+from gato_ros.training.low_rank import adapt, merged
+from gato_ros.training.meter import Meter
 from gato_ros.training.processes import Process
 from gato_ros.training.schedule import learning_rate
 from gato_ros.training.settings import TrainSettings
+from gato_ros.training.validation import Validate, Validation
+
+
+class RunError(RuntimeError):
+    """A run's folder that cannot be written or read."""
 
 
 def train(settings: TrainSettings, out: Path, device: str = 'auto',
-          start_from: Path | None = None) -> Path:
+          start_from: Path | None = None, validate: Validate | None = None) -> Path:
     """Train, or go on with the run in ``out``; return the checkpoint's folder.
 
     start_from  a checkpoint whose weights a new run begins with
+    validate    rolls a checkpoint out every ``validate_every`` steps: the best is kept
 
-    Raises ConfigError when ``out`` holds a run of other settings.
+    Raises ConfigError when ``out`` holds a run of other settings, RunError when its state is
+    damaged or cannot be written.
     """
     process = processes.start(device)
     try:
-        return _Run(settings, out, process, start_from).go()
+        return _Run(settings, out, process, start_from).go(validate)
     finally:
         processes.stop(process)
 
@@ -63,15 +73,25 @@ class _Run:
             raise ConfigError(f'batch is {settings.batch}, expected a multiple of the '
                               f'{process.world} processes')
         spec = load_robot(settings.robot).timestep()
-        self.sampler = WindowSampler(spec, settings.data, settings.seed)
+        if process.rank > 0:
+            distributed.barrier()  # the first process tokenises, the others find it done
+        self.sampler = WindowSampler(spec, settings.data, settings.seed, out / 'columns')
+        if process.rank == 0 and process.world > 1:
+            distributed.barrier()
+        self.sampler.place(process.device)
         torch.manual_seed(settings.seed)
         arch = load_architecture(settings.model)
         model = Gato(arch, self.sampler.auxiliary if settings.auxiliary_weight else None)
+        self.tasks = {info.task for _, info in self.sampler.episodes}
         if start_from is not None:
-            _take_weights(model, load_checkpoint(start_from).model)
+            source = load_checkpoint(start_from)
+            _take_weights(model, source.model)
+            self.tasks |= set(source.config.provenance.get('tasks', ()))
+        if settings.rank:
+            adapt(model, settings.rank)
         self.model = model.to(process.device)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.optimizer = _optimizer(self.model, settings)
+        self.optimizer = make_optimizer(self.model, settings)
         self.step = 0
         self.config = CheckpointConfig(
             arch, spec, self.model.auxiliary, window_timesteps=settings.window_timesteps,
@@ -79,7 +99,7 @@ class _Run:
             temperature=settings.temperature)
         self._resume()
 
-    def go(self) -> Path:
+    def go(self, validate: Validate | None) -> Path:
         """Run the remaining steps."""
         settings, process = self.settings, self.process
         loss = MaskedLoss(self.model, settings.smoothing_bins, settings.history_dropout,
@@ -87,35 +107,43 @@ class _Run:
         module: nn.Module = loss
         if process.world > 1:
             module = DistributedDataParallel(loss)
-        log = RunLog(self.out, self.step) if process.rank == 0 else None
-        if log:
-            print(f'{count_parameters(self.model):,} parameters, {self.sampler.timesteps:,} '
-                  f'timesteps in {len(self.sampler.episodes)} episodes, {process.device}, '
-                  f'{process.world} process(es)', flush=True)
+        first = process.rank == 0
+        log = RunLog(self.out, self.step) if first else None
+        validation = (Validation(self.out, validate)
+                      if first and validate and settings.validate_every else None)
+        if first:
+            learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+            print(f'{learning:,} of {count_parameters(self.model):,} parameters learn, '
+                  f'{self.sampler.timesteps:,} timesteps, {len(self.sampler.episodes)} episodes, '
+                  f'{process.device}, {process.world} process(es)', flush=True)
         self.model.train()
-        clock, timesteps, tokens = time.perf_counter(), 0, 0
-        for groups in self._batches():
-            parts = self._one_step(module, groups)
-            tokens += process.world * sum(g.ids.numel() for g in groups)
-            timesteps += process.world * sum(
-                len(g.ids) * (int(g.layout.timestep[-1]) + 1) for g in groups)
+        meter = Meter(process, settings.dtype)
+        for groups in self._batches(meter):
+            with meter.step(groups):
+                parts = self._one_step(module, groups)
             if log and self.step % settings.log_every == 0:
-                elapsed = time.perf_counter() - clock
-                values = {name: float(value) for name, value in parts.items()}
-                values |= {'learning_rate': self.optimizer.param_groups[0]['lr'],
-                           'timesteps_per_s': timesteps / elapsed,
-                           'tokens_per_s': tokens / elapsed}
-                log.add(self.step, values)
-                left = (settings.steps - self.step) * elapsed / settings.log_every / 60
-                print(f'step {self.step}/{settings.steps} ({left:.0f} min left)  '
-                      + '  '.join(f'{k} {v:.4g}' for k, v in values.items()), flush=True)
-                clock, timesteps, tokens = time.perf_counter(), 0, 0
-            if log and (self.step % settings.save_every == 0 or self.step == settings.steps):
+                self._report(log, meter, parts)
+            at_end = self.step == settings.steps
+            judged = validation and (self.step % settings.validate_every == 0 or at_end)
+            if log and (self.step % settings.save_every == 0 or judged or at_end):
                 self._save()
                 log.plot()
+            if validation and judged:
+                validation.submit(self.step, self.out / 'checkpoint')
         if log:
             log.close()
+        if validation:
+            validation.close()
         return self.out / 'checkpoint'
+
+    def _report(self, log: RunLog, meter: Meter, parts: dict[str, Tensor]) -> None:
+        seconds, speed = meter.read()
+        values = {name: float(value) for name, value in parts.items()}
+        values |= {'learning_rate': self.optimizer.param_groups[0]['lr'], **speed}
+        log.add(self.step, values)
+        left = (self.settings.steps - self.step) * seconds / 60
+        print(f'step {self.step}/{self.settings.steps} ({left:.0f} min left)  '
+              + '  '.join(f'{k} {v:.4g}' for k, v in values.items()), flush=True)
 
     def _one_step(self, module: nn.Module, groups: list[Group]) -> dict[str, Tensor]:
         settings, process = self.settings, self.process
@@ -123,13 +151,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         torch.manual_seed(hash((settings.seed, self.step, process.rank)) % 2**63)
-        with torch.autocast(process.device.type, dtype=torch.bfloat16,
-                            enabled=settings.precision == 'bfloat16'):
-            loss, parts = module(groups)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
-        self.optimizer.step()
+        parts = optimise(module, groups, self.optimizer, settings, process.device)
         self.step += 1
         # The average follows quickly at first, so that it is not held back by the first weights.
         decay = min(settings.average, (1 + self.step) / (10 + self.step))
@@ -138,7 +160,7 @@ class _Run:
                                  list(self.model.state_dict().values()), 1 - decay)
         return parts
 
-    def _batches(self) -> Iterator[list[Group]]:
+    def _batches(self, meter: Meter) -> Iterator[list[Group]]:
         """Yield the remaining steps' batches; the next ones are read while this one is used."""
         size = self.settings.batch // self.process.world
 
@@ -150,7 +172,8 @@ class _Run:
             waiting = [reader.submit(read, step)
                        for step in range(self.step, min(self.step + 2, self.settings.steps))]
             for step in range(self.step, self.settings.steps):
-                groups = waiting.pop(0).result()
+                with meter.waiting():
+                    groups = waiting.pop(0).result()
                 if step + 2 < self.settings.steps:
                     waiting.append(reader.submit(read, step + 2))
                 yield groups
@@ -172,32 +195,60 @@ class _Run:
         if self.process.world > 1:
             distributed.barrier()
         if state_file.exists():
-            state = torch.load(state_file, map_location=self.process.device, weights_only=True)
+            state = self._read_state(state_file)
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.average, self.step = state['average'], state['step']
 
+    def _read_state(self, file: Path) -> dict[str, Any]:
+        try:
+            return torch.load(file, map_location=self.process.device, weights_only=True)
+        except Exception as error:  # torch has no error of its own for a file that it cannot read
+            raise RunError(
+                f'{file} is damaged ({str(error).splitlines()[0]}), expected the state of a run; '
+                f'begin another with --start-from {self.out}/checkpoint') from error
+
     def _save(self) -> None:
         """Write the resumable state and the checkpoint; a half-written file is never seen."""
         aside = self.out / 'state.part'
-        torch.save({'model': self.model.state_dict(), 'average': self.average,
-                    'optimizer': self.optimizer.state_dict(), 'step': self.step}, aside)
-        os.replace(aside, self.out / 'state.pt')
+        try:
+            torch.save({'model': self.model.state_dict(), 'average': self.average,
+                        'optimizer': self.optimizer.state_dict(), 'step': self.step}, aside)
+            os.replace(aside, self.out / 'state.pt')
+        except (RuntimeError, OSError) as error:  # torch's own words do not say that it is full
+            aside.unlink(missing_ok=True)
+            raise RunError(f'{aside} cannot be written at step {self.step}, is the disk full? The '
+                           'state saved before is kept: make room and give the command again'
+                           ) from error
         provenance: dict[str, Any] = {
             'settings': to_dict(self.settings), 'step': self.step,
             'episodes': len(self.sampler.episodes), 'timesteps': self.sampler.timesteps,
+            'tasks': sorted(self.tasks),
             'version': gato_ros.__version__}
         config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
                            'checkpoint')
-        save_checkpoint(self.out / 'checkpoint', config, self.average)
+        save_checkpoint(self.out / 'checkpoint', config, merged(self.average))
 
 
-def _optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:
+def optimise(module: nn.Module, groups: list[Group], optimizer: torch.optim.Optimizer,
+             settings: TrainSettings, device: torch.device) -> dict[str, Tensor]:
+    """Take one step down the loss of a batch; return the parts of the loss."""
+    with torch.autocast(device.type, dtype=settings.dtype, enabled=settings.autocast):
+        loss, parts = module(groups)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+    optimizer.step()
+    return parts
+
+
+def make_optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW with the paper's betas; norms, biases and tables do not decay."""
-    matrices = [p for n, p in model.named_parameters()
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    matrices = [p for n, p in learning.items()
                 if p.dim() >= 2 and 'embedding.' not in n and '_bias' not in n]
     chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in chosen]
+    others = [p for p in learning.values() if id(p) not in chosen]
     return torch.optim.AdamW(
         [{'params': matrices, 'weight_decay': settings.weight_decay},
          {'params': others, 'weight_decay': 0.0}],
@@ -205,9 +256,10 @@ def _optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:
 
 
 def _take_weights(model: Gato, source: Gato) -> None:
-    """Copy every weight of ``source`` that fits; a new auxiliary head keeps its fresh weights."""
+    """Copy every weight of ``source`` that fits; the auxiliary heads may differ or be missing."""
     mine = model.state_dict()
-    found = {k: v for k, v in source.state_dict().items() if v.shape == mine[k].shape}
+    found = {k: v for k, v in source.state_dict().items()
+             if k in mine and v.shape == mine[k].shape}
     missing = [k for k in mine if k not in found and not k.startswith('auxiliary_head')]
     if missing:
         raise ConfigError(f'the starting checkpoint does not fit the model: {missing[0]} has '
@@ -222,21 +274,3 @@ def _window_tokens(sampler: WindowSampler, settings: TrainSettings) -> int:
     timestep = len(sampler.tokenizer.layout())
     room = settings.data.prompt_timesteps * timestep + 64
     return min(CAPACITY, room + settings.window_timesteps * timestep)
-
-
-def main() -> None:
-    """Train as one of several processes: see the module's first lines."""
-    import argparse
-
-    from gato_ros.training.settings import load_settings
-    parser = argparse.ArgumentParser(description='Train under torchrun; see gato-ros train.')
-    parser.add_argument('settings')
-    parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument('--device', default='auto')
-    parser.add_argument('--start-from', type=Path)
-    chosen = parser.parse_args()
-    train(load_settings(chosen.settings), chosen.out, chosen.device, chosen.start_from)
-
-
-if __name__ == '__main__':
-    main()

@@ -1,8 +1,7 @@
-"""Real ROS over real DDS, in a domain of its own: a random number for every test module."""
+"""Real ROS over real DDS, in a domain of its own: a free one for every test module."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,13 @@ pytest.importorskip('rclpy', reason='ROS 2 (rclpy) is not installed')
 import rclpy
 from ros_bench import ROOT, Bench, Processes
 
+from gato_ros.tools.demo import free_domain
+
 
 @pytest.fixture(autouse=True, scope='module')
 def _domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', str(random.SystemRandom().randrange(1, 100)))
+        patch.setenv('ROS_DOMAIN_ID', str(free_domain()))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         patch.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('log')))
         patch.setenv('OMP_NUM_THREADS', '1')
@@ -29,7 +30,7 @@ def _domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Start rclpy; an indirect parameter holds ROS parameters of the nodes of this process."""
     args = ['--ros-args']
-    for name, value in getattr(request, 'param', {}).items():
+    for name, value in {'autostart': True, **getattr(request, 'param', {})}.items():
         args += ['-p', f'{name}:={value}']
     rclpy.init(args=args)
     bench = Bench()
@@ -64,3 +65,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.ros)
+    # A process that has once asked a discovery server finds nobody any other way afterwards.
+    items.sort(key=lambda item: item.path.name == 'test_middleware.py')

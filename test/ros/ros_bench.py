@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +42,13 @@ class Bench:
         self._thread.start()
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
+        try:
             self.executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception:
+            if rclpy.ok():  # else the context ended while a wait began
+                raise
 
     def add(self, node: Node) -> Node:
         """Spin ``node`` too, and close it at the end."""
@@ -54,6 +58,11 @@ class Bench:
 
     def publisher(self, kind: type, topic: str, profile: Any = 10) -> Any:
         return self.node.create_publisher(kind, topic, profile)
+
+    def drop(self, publisher: Any) -> None:
+        """Destroy a publisher, in the executor's thread: rclpy would trip over it in another."""
+        until(self.executor.create_task(self.node.destroy_publisher, publisher).done,
+              what='the end of a publisher')
 
     def record(self, kind: type, topic: str, profile: Any = 10) -> list:
         """Return a list that grows by (steady arrival time, message)."""
@@ -78,7 +87,7 @@ class Processes:
     """Child processes that do not outlive their test."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._all: list[subprocess.Popen] = []
 
     def start(self, *command: str, **parameters: Any) -> subprocess.Popen:
@@ -88,7 +97,7 @@ class Processes:
             args.append('--ros-args')
         for name, value in parameters.items():
             args += ['-p', f'{name}:={value}']
-        log = self._folder / f'{len(self._all)}.log'
+        log = self.folder / f'{len(self._all)}.log'
         with log.open('w') as stream:
             process = subprocess.Popen(args, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
         process.log = log  # type: ignore[attr-defined]

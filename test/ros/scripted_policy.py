@@ -30,6 +30,9 @@ class HomePolicy:
     def reset(self, prompt: str = '') -> None:
         self.prompts.append(prompt)
 
+    def look(self, camera: str, image: np.ndarray) -> None:
+        """See a picture before its observation."""
+
     def act(self, observation: Observation,
             sent: Mapping[str, np.ndarray] | None = None) -> Action:
         self.seen.append(observation)

@@ -14,8 +14,8 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, JointState
 
 from gato_ros.episodes.bag import import_bag
+from gato_ros.episodes.definitions import DEFINITIONS, IMAGE, JOINTS
 from gato_ros.episodes.episode import read_slice
-from gato_ros.episodes.mcap_file import DEFINITIONS, IMAGE, JOINTS
 from gato_ros.nodes import convert
 from gato_ros.nodes.inputs import Inputs
 from gato_ros.spec import POSITIONS, TORQUES, VELOCITIES, Observation, load_robot

@@ -124,7 +124,7 @@ def test_an_effort_for_an_unknown_joint_is_refused() -> None:
 
 def test_commands_are_split_by_controller_in_its_joint_order() -> None:
     mixed = dataclasses.replace(ROBOT, joints=ROBOT.joints[::-1])
-    commands = convert.to_commands(np.arange(8.0), mixed)
+    commands = convert.Commands(mixed)(np.arange(8.0))
     assert list(commands['gripper_controller'].data) == [0.0]
     assert list(commands['effort_controller'].data) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
 import signal
 from pathlib import Path
 
+import aiohttp
 import cv2
 import psutil
 import pytest
-from ros_bench import Processes, until
+from ros_bench import Bench, Processes, until
 
-from gato_ros.tools.demo import DemoError, run_demo
+from gato_ros.config import ConfigError
+from gato_ros.tools.demo import DemoError, free_domain, is_free, run_demo
+
+
+def test_a_domain_that_somebody_is_in_is_not_taken(bench: Bench) -> None:
+    """Or two demos on one machine would drive each other's arms."""
+    ours = int(os.environ['ROS_DOMAIN_ID'])
+    assert not is_free(ours)
+    assert all(free_domain() != ours for _ in range(500))
 
 
 @pytest.mark.sim
@@ -31,6 +43,36 @@ def test_the_demo_writes_figures_and_a_video(tmp_path: Path, checkpoint: Path,
     assert frames == 2 * (10 + 20)  # what was seen, and the last picture held
     assert 'never reached' in capsys.readouterr().out
     assert psutil.Process().children() == []
+
+
+@pytest.mark.sim
+@pytest.mark.slow
+def test_a_person_takes_over_in_the_demos_page_and_it_ends_by_itself(
+        processes: Processes, checkpoint: Path, tmp_path: Path) -> None:
+    demo = processes.start('-c', 'from gato_ros.tools.demo import run_demo; '
+                           f'run_demo(seeds=[3, 4], checkpoint="{checkpoint}", out="{tmp_path}", '
+                           'time_limit_s=5.0, cockpit="127.0.0.1")')
+    own = until(lambda: re.search(r'cockpit: (http://127.0.0.1:[0-9]+)/\n', demo.log.read_text()),
+                what='the link')[1]
+
+    async def push() -> None:
+        async with aiohttp.ClientSession() as session:
+            page = await session.ws_connect(f'{own}/socket', headers={'Origin': own})
+            while demo.log.read_text().count('seed ') < 1:
+                await page.send_json({'type': 'wish', 'wish': {'linear': [0, 0, 1]}})
+                await asyncio.sleep(0.02)
+            await page.close()
+
+    asyncio.run(push())
+    assert demo.wait(timeout=60) == 0
+    rows = json.loads((tmp_path / 'summary.json').read_text())['episodes']
+    assert [row['assisted'] for row in rows] == [True, False]
+    assert all(row['answers'] > 10 for row in rows)  # the policy goes on answering meanwhile
+
+
+def test_the_demos_page_needs_real_time() -> None:
+    with pytest.raises(ConfigError, match='expected real_time: physics does not wait for people'):
+        run_demo(mode='lock_step', cockpit='127.0.0.1')
 
 
 def test_a_child_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
 from gato_ros.nodes import convert
-from gato_ros.nodes.inputs import Inputs
+from gato_ros.nodes.inputs import REMEMBERED, Inputs, StillPicture
 from gato_ros.nodes.mailbox import Mailbox, Stale
 from gato_ros.nodes.pace import Pace
 from gato_ros.spec import load_robot
@@ -165,3 +165,42 @@ def test_a_slow_step_skips_whole_periods_without_a_burst() -> None:
     pace.start(0, 0.0)
     assert pace.start(int(0.15e9), 0.16) == 2  # 0.05 and 0.10 were left out
     assert pace.wait_s(int(0.16e9), 0.17) == pytest.approx(0.03)  # the deadline of 0.20, not 0.05
+
+
+def test_a_picture_is_seen_ahead_once_and_not_after_its_use() -> None:
+    inputs = Inputs(ROBOT)
+
+    def unseen() -> list[tuple[str, int]]:
+        return [(camera.name, convert.to_ns(msg.header.stamp) // MS)
+                for camera, msg in inputs.unseen_pictures()]
+
+    assert unseen() == []
+    feed(inputs, front=1)
+    assert unseen() == [('front', 1)]
+    assert unseen() == []
+    feed(inputs, wrist=1, joints=1)
+    inputs.use(inputs.pick())
+    assert unseen() == []
+    feed(inputs, wrist=2)
+    assert unseen() == [('wrist', 2)]
+
+
+def test_a_picture_that_stays_while_the_arm_moves_is_told_and_lapses_at_rest() -> None:
+    camera = StillPicture('front')
+    for step in range(12):
+        camera.add(b'frozen', [0.01 * step, 0.0])
+    assert 'front: the same picture 12 times' in camera.problem
+    for _ in range(REMEMBERED):
+        camera.add(b'frozen', [0.11, 0.0])
+    assert camera.problem == ''  # an arm at rest tells nothing, and the fault can be cleared
+    camera.add(b'frozen', [0.17, 0.0])
+    assert camera.problem
+    camera.add(b'seen', [0.18, 0.0])
+    assert camera.problem == ''
+
+
+def test_nonsense_for_positions_is_no_motion() -> None:
+    camera = StillPicture('front')
+    for place in [[0.1, 0.2]] * 20 + [[float('nan'), 9.0], [float('inf'), 9.0], [0.1], []]:
+        camera.add(b'dark', place)
+        assert camera.problem == ''

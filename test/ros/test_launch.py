@@ -19,7 +19,8 @@ def test_every_argument_is_described_and_three_nodes_start() -> None:
     spec.loader.exec_module(module)
     description = module.generate_launch_description()
     arguments = {a.name: a for a in description.get_launch_arguments()}
-    assert set(arguments) == {'robot', 'task', 'prompt', 'checkpoint', 'seeds', 'mode', 'viewer'}
+    assert set(arguments) == {'robot', 'task', 'prompt', 'checkpoint', 'seeds', 'mode',
+                              'scheduling', 'viewer'}
     assert all(a.description != 'no description given' for a in arguments.values())
     nodes = [e for e in description.entities if isinstance(e, Node)]
     assert [n.node_executable for n in nodes] == ['sim_node', 'safety_node', 'policy_node']

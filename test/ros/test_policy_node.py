@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -13,24 +14,31 @@ import numpy as np
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.serialization import serialize_message
 from ros_bench import ROOT, Bench, Processes, until
 from scripted_policy import HomePolicy
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
+from gato_ros.config import ConfigError
+from gato_ros.episodes.prompts import STEPS
+from gato_ros.episodes.session import Session
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.policy_node import PolicyNode
-from gato_ros.spec import POSITIONS, load_robot
+from gato_ros.spec import POSITIONS, RobotSpec, load_robot
+from gato_ros.tokens.sequence import TimestepTokenizer
 
 ROBOT = load_robot('panda_sim')
+CYCLOPS = dataclasses.replace(ROBOT, name='cyclops', cameras=ROBOT.cameras[:1])
 
 
 class Robot:
     """Publishes as a robot does, and listens to the policy node."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, node_here: bool = True) -> None:
         self.policy = HomePolicy()
-        self.node = bench.add(PolicyNode(load=lambda params, robot: self.policy))
+        if node_here:
+            self.node = bench.add(PolicyNode(load=lambda params, robot: self.policy))
         self._images = {c.name: bench.publisher(Image, c.topic, qos.SENSORS)
                         for c in ROBOT.cameras}
         self._joints = bench.publisher(JointState, 'joint_states', qos.SENSORS)
@@ -159,13 +167,71 @@ def test_a_prompt_and_a_jump_back_in_time_reset_the_policy(robot: Robot) -> None
     robot.answer(50)
     assert robot.policy.prompts == ['lift']
     robot.prompt.publish(String(data='stack the red block on the blue block'))
-    until(lambda: robot.node._prompt.startswith('stack'))
+    until(lambda: robot.node._prompter.words.startswith('stack'))
     robot.answer(100)
     robot.answer(150)
     robot.answer(40)
     assert robot.policy.prompts == ['lift'] + ['stack the red block on the blue block'] * 2
     assert robot.policy.sent[-1] is None
     assert 'stack' in values(robot.status(DiagnosticStatus.STALE, len(robot.said)))['prompt']
+
+
+def record_demonstration(folder: Path, robot: RobotSpec = ROBOT) -> Path:
+    """Record ten steps of an arm at rest."""
+    session = Session(robot, folder, {'source': 'teleoperation'}, min_free_mb=1)
+    session.start('lift the red block', '')
+    for stamp in range(50_000_000, 550_000_000, 50_000_000):
+        rows = {'joint_states': convert.from_joints(robot.joint_names, np.zeros(8), np.zeros(8),
+                                                    stamp),
+                'sent_effort': convert.from_effort(robot.joint_names, np.zeros(8), stamp)}
+        for camera in robot.cameras:
+            rows[camera.topic] = convert.from_image(np.zeros((64, 64, 3), np.uint8), stamp, '')
+        for topic, msg in rows.items():
+            session.write(topic, stamp, serialize_message(msg))
+    return session.save('success').file
+
+
+def test_a_demonstration_is_pinned_and_a_foreign_one_is_refused(
+        processes: Processes, bench: Bench, checkpoint: Path, tmp_path: Path) -> None:
+    file = record_demonstration(tmp_path / 'demos')
+    foreign = record_demonstration(tmp_path / 'others', CYCLOPS)
+    processes.node('policy_node', autostart=True, checkpoint=checkpoint, folder=file.parent)
+    robot = Robot(bench, node_here=False)
+    step = len(TimestepTokenizer(ROBOT.timestep()).layout())
+
+    def window(ms: int) -> int:
+        robot.answer(ms)
+        return until(lambda: [t['window'] for _, m in robot.timing
+                              if (t := json.loads(m.data))['stamp_ns'] == ms * 1_000_000])[0]
+
+    def said(prompt: str, words: str = '') -> dict[str, str]:
+        return until(lambda: [found for _, m in robot.said for s in m.status
+                              if (found := values(s))['prompt'] == prompt and words in s.message],
+                     what=f'{prompt} in force')[-1]
+
+    assert window(50) == step
+    shown = f'{file.name}#first'
+    robot.prompt.publish(String(data=shown))
+    pinned = said(shown)
+    assert window(100) == (STEPS + 1) * step
+    robot.prompt.publish(String(data=f'{foreign}#last'))
+    said(shown, f"the prompt '{foreign}#last' is refused: {foreign} was recorded by robot "
+                "'cyclops' with specification")
+    assert window(150) == (STEPS + 2) * step  # the former holds
+    robot.prompt.publish(String(data='lift'))
+    assert said('lift')['prompt_id'] != pinned['prompt_id']
+    assert window(200) < STEPS * step
+
+
+def test_a_foreign_demonstration_as_parameter_is_one_sentence(
+        processes: Processes, checkpoint: Path, tmp_path: Path) -> None:
+    foreign = record_demonstration(tmp_path, CYCLOPS)
+    process = processes.node('policy_node', autostart=True, checkpoint=checkpoint,
+                             prompt=f'{foreign}#last')
+    assert process.wait(timeout=60) == 1
+    assert process.log.read_text().splitlines()[-1].startswith(
+        f"error: the prompt '{foreign}#last' is refused: {foreign} was recorded by robot "
+        "'cyclops' with specification")
 
 
 def test_an_observation_that_comes_again_gets_the_same_proposal(robot: Robot) -> None:
@@ -185,8 +251,36 @@ def test_in_lock_step_every_observation_is_answered_at_once(robot: Robot) -> Non
     assert time.monotonic() - started < 40 * 0.25
 
 
+def test_a_device_that_disappears_ends_the_node_with_its_sentence(robot: Robot) -> None:
+    from gato_ros.policy.engine import EngineError
+
+    def gone(*_: object) -> None:
+        raise EngineError('the engine (cuda) cannot go on: CUDA error: device lost')
+
+    robot.policy.act = gone
+    robot.observe(50)
+    until(lambda: robot.node.failure is not None, what='the end of the worker')
+    assert isinstance(robot.node.failure, ConfigError)  # printed as one line, exit code 1
+    assert str(robot.node.failure) == ('the engine (cuda) cannot go on: CUDA error: device lost; '
+                                       'start the node again')
+    assert robot.proposals == []
+
+
+def test_without_a_compiler_the_node_answers_eagerly_and_says_why(
+        bench: Bench, processes: Processes, checkpoint: Path, monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path) -> None:
+    monkeypatch.setenv('PATH', str(tmp_path))
+    process = processes.node('policy_node', autostart=True, checkpoint=checkpoint)
+    robot = Robot(bench, node_here=False)
+    assert len(robot.answer(50).effort) == 8
+    sentence = ('eager float32, for no C++ compiler (c++, g++, clang++) is on the PATH; on Debian '
+                'and Ubuntu install g++')
+    assert values(robot.status(DiagnosticStatus.OK))['engine'] == sentence
+    assert sentence in process.log.read_text()
+
+
 def test_a_missing_checkpoint_is_one_sentence(processes: Processes, tmp_path: Path) -> None:
-    process = processes.node('policy_node', checkpoint=tmp_path / 'nowhere')
+    process = processes.node('policy_node', autostart=True, checkpoint=tmp_path / 'nowhere')
     assert process.wait(timeout=60) == 1
     assert process.log.read_text().splitlines()[-1] == (
         f'error: {tmp_path}/nowhere is no checkpoint: config.json is missing')
@@ -198,15 +292,22 @@ def test_a_checkpoint_of_another_robot_is_one_sentence(processes: Processes, che
     config = json.loads((other / 'config.json').read_text())
     config['timestep']['images'] = config['timestep']['images'][:1]
     (other / 'config.json').write_text(json.dumps(config))
-    process = processes.node('policy_node', checkpoint=other)
+    process = processes.node('policy_node', autostart=True, checkpoint=other)
     assert process.wait(timeout=60) == 1
     assert 'error: the checkpoint (' in process.log.read_text().splitlines()[-1]
+
+
+def test_more_threads_than_cores_are_refused(processes: Processes) -> None:
+    process = processes.node('policy_node', autostart=True, threads=256)
+    assert process.wait(timeout=60) == 1
+    assert process.log.read_text().splitlines()[-1].startswith(
+        'error: threads is 256, expected at most')
 
 
 def test_an_unknown_robot_is_one_sentence(processes: Processes, tmp_path: Path) -> None:
     path = tmp_path / 'arm.yaml'
     robot = yaml.safe_load((ROOT / 'config/robots/panda_sim.yaml').read_text())
     path.write_text(yaml.safe_dump({**robot, 'rate': 3}))
-    process = processes.node('policy_node', robot=path)
+    process = processes.node('policy_node', autostart=True, robot=path)
     assert process.wait(timeout=60) == 1
     assert "unknown key 'rate'" in process.log.read_text().splitlines()[-1]

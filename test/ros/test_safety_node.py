@@ -32,7 +32,7 @@ class Wire:
         self.gripper = bench.record(Float64MultiArray, 'gripper_controller/commands', qos.RECORD)
         self.sent = bench.record(JointState, 'sent_effort', qos.EVENTS)
         self.said = bench.record(DiagnosticArray, '/diagnostics', qos.EVENTS)
-        self.process = processes.node('safety_node', **parameters)
+        self.process = processes.node('safety_node', **{'simulation': True, **parameters})
         self._publisher = bench.publisher(JointState, 'proposed_effort', qos.COMMAND)
         until(lambda: self.arm and self._publisher.get_subscription_count(), what='safety node')
 
@@ -113,7 +113,7 @@ def test_a_killed_proposer_stops_the_arm_in_time(bench: Bench, processes: Proces
 
     # Three trials, for other work on the machine may delay all processes of one.
     assert any(seconds_to_stop() < 0.2 for _ in range(3))
-    assert 'no proposal for' in wire.status(DiagnosticStatus.STALE).message
+    assert 'no proposal for' in wire.status(DiagnosticStatus.ERROR).message
     assert wire.gripper[-1][1].data[0] == -20.0  # it still holds the block
     count = len(wire.arm)
     until(lambda: len(wire.arm) > count + 20)  # and the stop is repeated

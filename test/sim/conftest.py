@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import torch
 
+from gato_ros.model.architecture import load_architecture
+from gato_ros.model.gato import Gato
+from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
 from gato_ros.sim import Expert, StackingEnv, load_task
 from gato_ros.spec import RobotSpec, load_robot
 
@@ -35,3 +40,13 @@ def solve() -> Callable[[StackingEnv], int]:
         return steps
 
     return run
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, robot: RobotSpec) -> Path:
+    """A checkpoint that has learnt nothing."""
+    torch.manual_seed(0)
+    arch = load_architecture('tiny')
+    config = CheckpointConfig(arch, robot.timestep(), window_timesteps=1, temperature=1.0)
+    save_checkpoint(tmp_path / 'checkpoint', config, Gato(arch).state_dict())
+    return tmp_path / 'checkpoint'

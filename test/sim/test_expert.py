@@ -60,6 +60,22 @@ def test_it_regrasps_what_slipped_from_the_hand(make_env, solve):
     assert env.success
 
 
+@pytest.mark.parametrize('degrees', [25, 35, 45])
+def test_it_opens_a_hand_that_closed_across_the_edges_of_a_block(make_env, solve, degrees):
+    env = make_env()
+    env.reset(5)
+    expert = Expert(env)
+    while env.world.tcp[2] > 0.03:
+        env.step(expert.act())
+    env.world.place('red', env.world.tcp.copy() * (1, 1, 0) + (0, 0, 0.02),
+                    yaw=env.world.block_yaw('red') + np.deg2rad(degrees))
+    for _ in range(15):
+        env.step(np.array([0.0] * 7 + [-20.0]))
+    assert env.world.opening > 0.0225, 'jammed, not held'
+    assert solve(env) < 120
+    assert env.success
+
+
 def test_it_clears_a_block_that_is_in_the_way(make_env, solve):
     env = make_env()
     env.reset(3)

@@ -100,30 +100,79 @@ def test_a_tower_needs_all_three(make_env):
     assert env.success
 
 
-def test_failures_have_names(make_env):
-    env = make_env()
+def carry(env, until):
+    """Let the expert act until ``until(red, blue)`` holds for the carried block."""
+    expert = Expert(env)
+    while not (env.world.held('red') and env.world.block('red')[2] > 0.08
+               and until(env.world.block('red'), env.world.block('blue'))):
+        env.step(expert.act())
+
+
+def let_go(env):
+    """Hold the arm still and open the fingers."""
+    effort = ZERO.copy()
+    effort[-1] = 20.0
+    for _ in range(20):
+        env.step(effort)
+
+
+def gap(red, blue):
+    return np.linalg.norm((red - blue)[:2])
+
+
+def start(env):
+    """An episode with red far from blue, and green out of the way."""
     env.reset(1)
+    for name, spot in (('red', (0.45, -0.1)), ('blue', (0.5, 0.12)), ('green', (0.6, -0.15))):
+        env.world.place(name, np.array([*spot, 0.02]))
+    env.advance(ZERO, 0.0)
+
+
+def test_each_failure_is_told_by_what_happened(make_env):
+    env = make_env()
+    start(env)
+    env.advance(ZERO, 1.0)
     assert env.failure == 'never reached'
+
+    start(env)
     expert = Expert(env)
     while np.linalg.norm(env.world.tcp - env.world.block('red')) > 0.025:
         env.step(expert.act())
     assert env.failure == 'missed grasp'
-    while not env.world.block('red')[2] > 0.1:
-        env.step(expert.act())
-    assert env.failure == 'timed out'
-    arrange(env, red=(0.45, -0.15, 0.02), blue=(0.55, 0.15, 0.02))
+
+    start(env)
+    carry(env, lambda red, blue: True)
+    assert env.failure == 'timed out', 'still in the hand'
+    let_go(env)
     assert env.failure == 'dropped'
-    arrange(env, red=(0.55, 0.10, 0.02))
+
+    start(env)
+    carry(env, lambda red, blue: gap(red, blue) < 0.06)
+    let_go(env)
     assert env.failure == 'misaligned'
 
 
-def test_a_stack_that_fell_is_toppled(make_env):
+def test_a_stack_that_was_knocked_over_is_toppled(make_env):
     env = make_env()
-    env.reset(1)
+    start(env)
     expert = Expert(env)
-    while not env.world.block('red')[2] > 0.1:
+    while not (env.world.block('red')[2] > 0.055 and env.world.opening > 0.03
+               and gap(env.world.block('red'), env.world.block('blue')) < 0.02):
         env.step(expert.act())
-    env.world.place('red', env.world.block('blue') + (0, 0, 0.04))
-    env.step(env.robot.scale * 0)
-    arrange(env, red=env.world.block('blue') + (0.05, 0, 0))
+    for _ in range(2):
+        env.step(expert.act())  # the hand rises, the stack stands free
+    assert not env.success
+    red = env.world.model.joint('red').dofadr[0]
+    env.world.data.qvel[red:red + 2] = (-0.6, 0.6)
+    env.advance(ZERO, 1.0)
+    assert env.failure == 'toppled'
+
+
+def test_a_tower_that_lost_its_first_storey_is_toppled(make_env):
+    env = make_env('tower_wide')
+    env.reset(0)
+    expert = Expert(env)
+    while not env.world.held('red'):  # blue is on green by then
+        env.step(expert.act())
+    arrange(env, blue=(0.45, -0.15, 0.02))
     assert env.failure == 'toppled'

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mcap_ros2._dynamic import serialize_dynamic
 from mcap_ros2.writer import Writer
 
 from gato_ros.episodes.bag import Imported, import_bag
-from gato_ros.episodes.mcap_file import DEFINITIONS, IMAGE, JOINTS
+from gato_ros.episodes.definitions import DEFINITIONS, IMAGE, JOINTS
+from gato_ros.episodes.session import Session
 from gato_ros.spec import POSITIONS, VELOCITIES, Observation, load_robot
 
 ROBOT = load_robot('panda_sim')
 FRONT, WRIST = (camera.topic for camera in ROBOT.cameras)
+SENTENCE = 'stack the red block on the blue block'
 MS, STEPS, START_MS = 1_000_000, 6, 1_000
 Change = Callable[[str, int, dict[str, Any]], dict[str, Any] | None]
 
@@ -72,3 +75,19 @@ def write(file: Path, rows: list[tuple[str, int, str, dict[str, Any]]] | None = 
 def do_import(bag: Path, out: Path | None = None, success: bool = True,
               **options: Any) -> Imported:
     return import_bag(bag, out or bag.parent / 'out', ROBOT, 'stack_wide', success, **options)
+
+
+def serialised(steps: int = STEPS) -> list[tuple[str, int, bytes]]:
+    """Return (topic, ns, bytes) as a recorder receives them."""
+    encoders = {kind: serialize_dynamic(kind, text)[kind] for kind, text in DEFINITIONS.items()}
+    return [(topic.strip('/'), ms * MS, encoders[kind](msg))
+            for topic, ms, kind, msg in messages(steps)]
+
+
+def record(folder: Path, outcome: str = 'success', steps: int = 10) -> Path:
+    """Record an episode as the recorder does; return its file."""
+    session = Session(ROBOT, folder, {'source': 'teleoperation'}, min_free_mb=1)
+    session.start(SENTENCE, 'stack_wide')
+    for topic, log_ns, data in serialised(steps):
+        session.write(topic, log_ns, data)
+    return session.save(outcome).file

@@ -9,7 +9,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pytest
+import zstandard
 from mcap.writer import CompressionType
 from recordings import (
     FRONT,
@@ -25,7 +27,9 @@ from recordings import (
     write,
 )
 
-from gato_ros.episodes.mcap_file import IMAGE, JOINTS, BagError
+from gato_ros.episodes.definitions import IMAGE, JOINTS
+from gato_ros.episodes.mcap_file import BagError
+from gato_ros.episodes.recover import recover
 
 
 def refusal(bag: Path, **options: Any) -> str:
@@ -91,6 +95,8 @@ def test_another_rate_a_hole_and_a_second_episode_are_refused(tmp_path: Path) ->
     sentence = refusal(write(tmp_path / 'hole.mcap', hole))
     assert 'between 1.050 s and 1.400 s, expected one within 0.2 s' in sentence
     assert f'{FRONT} has no picture' in sentence
+    long = [row for row in messages(200) if not 1000 <= row[1] - START_MS < 1400]
+    assert do_import(write(tmp_path / 'long.mcap', long), out=tmp_path / 'kept').steps == 192
     # An action may be answered by nothing now and then, and a message may be recorded twice.
     rare = [row for row in rows if not (row[0] == '/sent_effort' and row[1] == 1250)]
     assert do_import(write(tmp_path / 'rare.mcap', rare + rows[-4:]),
@@ -139,6 +145,48 @@ def test_a_hostile_file_is_one_sentence(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / 'demo.mcap'
     file.write_bytes(data)
     refusal(file)
+
+
+def hostile(file: Path, compression: str, data: bytes, said: int, times: int = 1) -> Path:
+    """Write a file of one chunk that stands for far more than it is, indexed so many times."""
+    def record(code: int, body: bytes) -> bytes:
+        return struct.pack('<BQ', code, len(body)) + body
+
+    def text(words: str) -> bytes:
+        return struct.pack('<I', len(words)) + words.encode()
+
+    front = MAGIC + record(1, text('ros2') + text('x'))
+    chunk = record(6, struct.pack('<QQQI', 1, 1, said, 0) + text(compression)
+                   + struct.pack('<Q', len(data)) + data)
+    body = front + chunk + record(15, bytes(4))
+    index = record(3, struct.pack('<H', 1) + text(JOINTS) + text('ros2msg') + bytes(4))
+    for number, topic in enumerate((FRONT, WRIST, 'joint_states', 'sent_effort')):
+        index += record(4, struct.pack('<HH', number, 1) + text(topic) + text('cdr') + bytes(4))
+    index += times * record(8, struct.pack('<QQQQIQ', 1, 1, len(front), len(chunk), 0, 0)
+                            + text(compression) + struct.pack('<QQ', len(data), said))
+    file.write_bytes(body + index + record(2, struct.pack('<QQI', len(body), 0, 0)) + MAGIC)
+    return file
+
+
+LARGE = 300_000_000
+
+
+@pytest.mark.parametrize('honest', [True, False])
+@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
+def test_a_file_that_would_fill_the_memory_is_one_sentence(
+        tmp_path: Path, compression: str, honest: bool) -> None:
+    zeros = memoryview(bytes(LARGE))
+    data = zstandard.compress(zeros) if compression == 'zstd' else lz4.frame.compress(zeros)
+    file = hostile(tmp_path / 'demo.mcap', compression, data, LARGE if honest else 1000)
+    assert 'a chunk holds ' in refusal(file) and 'expected at most 268435456' in refusal(file)
+    part = file.with_name('torn.mcap.part')
+    part.write_bytes(file.read_bytes())
+    assert recover(part).file is None
+
+
+def test_a_chunk_that_is_named_a_thousand_times_is_one_sentence(tmp_path: Path) -> None:
+    file = hostile(tmp_path / 'demo.mcap', '', bytes(100), 100, times=1000)
+    assert 'its index names a chunk twice, expected each once' in refusal(file)
 
 
 @pytest.mark.parametrize('options', [{}, {'compression': CompressionType.NONE,

@@ -26,6 +26,7 @@ from recordings import (
 from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError
+from gato_ros.episodes.definitions import WORDS
 from gato_ros.episodes.episode import read_info, read_slice
 from gato_ros.episodes.mcap_file import BagError
 from gato_ros.spec import TORQUES
@@ -52,6 +53,36 @@ def test_the_tokens_are_those_of_the_original_arrays(
                                     {TORQUES: effort})
         assert block.ids[step].tolist() == expected.ids.tolist()
         assert np.array_equal(block.patches[step], expected.patches)
+
+
+def marked(*marks: tuple[float, str], first: str = 'a remark of an operator') -> list[Any]:
+    """Return the messages of a recording with marks: (ms after the start, who acts)."""
+    told = [(START_MS, first)] + [
+        (round(at), json.dumps({'actor': actor, 'stamp_ns': round(1e6 * at)}))
+        for at, actor in ((START_MS + ms, actor) for ms, actor in marks)]
+    return messages() + [('/recorder/mark', ms, WORDS, {'data': words}) for ms, words in told]
+
+
+@pytest.mark.parametrize(('marks', 'kept'), [
+    ([], [0, 1, 2, 3, 4, 5]),
+    ([(0, 'policy')], [0, 1, 2, 3, 4, 5]),  # nobody took over: a recording of a policy
+    ([(100, 'person'), (200, 'rest')], [2, 3]),  # pauses before and after
+    ([(100, 'rest'), (200, 'person')], [0, 1, 4, 5]),  # it began while a person acted
+    ([(0, 'policy'), (149.9, 'person'), (150.1, 'person'), (200, 'policy')], [3]),  # a correction
+])
+def test_where_a_person_acted_only_their_steps_are_learnt(
+        tmp_path: Path, marks: list[tuple[float, str]], kept: list[int]) -> None:
+    done = do_import(write(tmp_path / 'demo.mcap', marked(*marks)))
+    assert (done.steps, done.others) == (len(kept), STEPS - len(kept))
+    data = read_slice(done.file, 0, done.steps)
+    assert data['sent'][TORQUES].tolist() == [original(step)[1].tolist() for step in kept]
+
+
+def test_a_person_who_acted_in_no_step_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / 'demo.mcap', marked((60, 'person'), (70, 'rest'),
+                                                first='{"actor": 3}'))
+    with pytest.raises(BagError, match='a person acted in none of 6 steps'):
+        do_import(file)
 
 
 def test_steps_without_an_action_at_the_end_are_left_out(tmp_path: Path) -> None:
@@ -136,8 +167,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert json.loads((tmp_path / 'done.json').read_text())['steps'] == STEPS
     info = read_info(out / 'demo.safetensors')
     assert not info.success and info.sentence == 'lift the red block'
-    done = CliRunner().invoke(app, ['import-bag', str(file), '--out', str(out)])
-    assert done.exit_code == 2  # how it ended must be said
+    for more, missing in (((), '--task'), (('--task', 'lift_red_wide'), '--success or --failure')):
+        refused = run(file, '--out', tmp_path / 'other', *more)
+        assert refused.returncode == 2 and f'expected {missing}' in refused.stderr
 
 
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:

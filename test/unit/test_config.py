@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 
 import gato_ros.config
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml, to_dict
@@ -52,6 +53,11 @@ def test_types_are_kept_and_numbers_become_floats() -> None:
     assert made == Outer('arm', Inner(3), (0.0, 1.5), many=(Inner(1), Inner(2, 1.0)),
                          topics={'a': 'b'}, on=False)
     assert type(made.limits[0]) is float and type(made.many[1].ratio) is float
+
+
+def test_a_power_of_ten_without_a_point_is_a_number() -> None:
+    made = from_dict(Inner, yaml.safe_load('{size: 1, ratio: 6e-4}'), 'here')
+    assert made.ratio == 0.0006
 
 
 @pytest.mark.parametrize(('data', 'says'), [
@@ -157,3 +163,29 @@ def test_data_is_found_in_a_prefix_of_ros(tmp_path: Path, monkeypatch: pytest.Mo
     wanted.touch()
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'{tmp_path / "first"}:{tmp_path / "second"}')
     assert data_path('sim', 'only_here.xml') == wanted
+
+
+def test_the_real_panda_takes_the_checkpoints_of_the_simulated_one() -> None:
+    hashes = {load_robot(name).timestep().hash for name in ('franka_panda', 'panda_sim')}
+    assert hashes == {'b1e53fdf2725'}  # data and checkpoints carry it
+
+
+@pytest.mark.parametrize('name', ['franka_panda', 'fr3', 'ur5e'])
+def test_a_real_robots_controllers_take_its_joints_in_its_order(name: str) -> None:
+    robot = load_robot(name)
+    file = read_yaml(data_path('config', 'controllers', f'{name}.yaml'))
+    for controller in set(file) - {'controller_manager'}:
+        joints = [j.name for j in robot.joints if j.controller == controller]
+        assert file[controller]['ros__parameters']['joints'] == joints
+        assert controller in file['controller_manager']['ros__parameters']
+
+
+@pytest.mark.parametrize(('interface', 'field', 'unit'), [
+    ('velocity', 'commanded_velocities', 'rad/s'), ('position', 'commanded_positions', 'rad')])
+def test_the_interface_decides_field_and_unit_of_an_action(interface: str, field: str,
+                                                           unit: str) -> None:
+    robot = dataclasses.replace(load_robot('ur5e'), interface=interface)
+    action = robot.timestep().actions[0]
+    assert action.name == field == robot.command_field and action.units[0] == unit
+    high = robot.joints[1].scale if interface == 'velocity' else robot.joints[1].position[1]
+    assert action.high[1] == high

@@ -18,7 +18,8 @@ MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 INSTALLED_AS = {'cv2': 'opencv-python-headless', 'mcap_ros2': 'mcap-ros2-support',
                 'yaml': 'pyyaml'}
 # rosdep's keys for what apt offers in a version that is new enough.
-ROSDEP = {'numpy': 'python3-numpy', 'opencv-python-headless': 'python3-opencv',
+ROSDEP = {'aiohttp': 'python3-aiohttp', 'numpy': 'python3-numpy',
+          'opencv-python-headless': 'python3-opencv',
           'pyyaml': 'python3-yaml', 'rich': 'python3-rich', 'matplotlib': 'python3-matplotlib'}
 
 
@@ -76,6 +77,13 @@ def is_ros(name: str) -> bool:
         r'rclpy|launch\w*|ament_\w+|rcl_interfaces|builtin_interfaces|std_srvs|\w+_msgs', name))
 
 
+def extra(name: str) -> set[str]:
+    """Return the packages of one of setup.py's extras."""
+    extras = setup_call()['extras_require']
+    lists = {key.value: value for key, value in zip(extras.keys, extras.values, strict=True)}
+    return {re.split('[<>=]', item)[0] for item in ast.literal_eval(lists[name])}
+
+
 def test_versions_agree() -> None:
     version = MANIFEST.findtext('version')
     released = re.findall(r'^(\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)\n-+$', read('CHANGELOG.rst'),
@@ -107,7 +115,7 @@ def test_names_and_people_agree() -> None:
 
 
 def test_every_imported_python_package_is_declared() -> None:
-    declared = names_in('requirements.txt')
+    declared = names_in('requirements.txt').keys() | extra('bench') | extra('exchange')
     for name, path in imported('gato_ros').items():
         if not is_ros(name):
             distribution = INSTALLED_AS.get(name, name)
@@ -126,10 +134,7 @@ def test_every_imported_ros_package_is_declared() -> None:
 
 
 def test_what_tests_import_is_declared() -> None:
-    extra = {key.value: value for key, value in
-             zip(setup_call()['extras_require'].keys, setup_call()['extras_require'].values,
-                 strict=True)}['test']
-    brings = {re.split('[<>=]', item)[0] for item in ast.literal_eval(extra)}
+    brings = extra('test')
     for name, path in imported('test').items():
         if not is_ros(name):
             distribution = INSTALLED_AS.get(name, name)

@@ -9,7 +9,7 @@ from gato_ros.model.architecture import Architecture, load_architecture
 from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.model.kv_cache import reach
 from gato_ros.model.layout import sequence_layout
-from gato_ros.model.sample import sample
+from gato_ros.model.sample import pick, waits
 from gato_ros.spec import TORQUES
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
@@ -59,9 +59,9 @@ def test_cached_decoding_equals_the_banded_forward(lively_model, sequence, step)
         before = (block.layout.kind[:start] == 1).sum()
         patches = block.patches[before:before + len(part.rows)]
         ids, patches = tensors([TokenBlock(block.ids[start:start + count], patches, part)])
+        x = lively_model.embedding(ids[None], patches[None], sequence_layout([part]))[0]
         hidden.append(lively_model.extend(
-            ids, patches, sequence_layout([part]), cache,
-            reach(window, slots[start:start + count], lively_model.arch.max_distance)))
+            x, cache, reach(window, slots[start:start + count], lively_model.arch.max_distance)))
 
     for number, block in enumerate(sequence):
         slots = window.append(len(block)) if number else window.pin(len(block))
@@ -127,10 +127,10 @@ def test_stochastic_depth_skips_in_training_only(sequence):
 
 def test_samples_follow_the_softmax():
     logits = torch.tensor([0.0, 1.0, 2.0]).expand(20000, 3)
-    generator = torch.Generator().manual_seed(0)
-    counts = sample(logits, 0.5, generator).bincount(minlength=3) / 20000
+    noise = waits(60000, torch.Generator().manual_seed(0)).view(20000, 3)
+    counts = pick(logits, 0.5, noise).bincount(minlength=3) / 20000
     torch.testing.assert_close(counts, (logits[0] / 0.5).softmax(0), atol=0.015, rtol=0)
-    assert (sample(logits, 0.0) == 2).all()
+    assert (pick(logits) == 2).all()
 
 
 def test_an_unknown_preset_is_named():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gato_ros.model.layout import sequence_layout
-from gato_ros.policy.checkpoint import CheckpointError, load_checkpoint
+from gato_ros.policy.checkpoint import CheckpointError, available_memory, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.spec import TORQUES
 from gato_ros.tokens import vocab
@@ -20,7 +20,7 @@ def policy(make_checkpoint, robot):
     return GatoPolicy(load_checkpoint(make_checkpoint()), robot.timestep())
 
 
-def greedy_by_hand(model, tokenizer, blocks, observation):
+def greedy_by_hand(model, tokenizer, blocks, observation, pinned=1):
     """The likeliest action tokens by recomputing the whole window for every token."""
     ids = []
     for _ in range(8):
@@ -28,7 +28,7 @@ def greedy_by_hand(model, tokenizer, blocks, observation):
         whole = tokenizer.encode(observation.images, observation.proprioception,
                                  tokenizer.decode_action(former))
         parts = [*blocks, whole]
-        layout = sequence_layout([b.layout for b in parts], pinned=1)
+        layout = sequence_layout([b.layout for b in parts], pinned=pinned)
         stack = torch.from_numpy(np.concatenate([b.ids for b in parts])).long()[None]
         patches = torch.from_numpy(np.concatenate([b.patches for b in parts]))[None]
         hidden = model(stack, patches, layout, layout.causal_mask())[0, -9 + len(ids)]
@@ -48,6 +48,26 @@ def test_tokens_equal_a_full_recomputation_with_what_was_sent(policy, robot):
         # The gate changed the action: the context must hold what was sent, not what was sampled.
         sent = {TORQUES: rng.uniform(-5, 5, 8)}
         blocks.append(tokenizer.encode(observation.images, observation.proprioception, sent))
+
+
+@pytest.mark.parametrize(('changed', 'written'), [(None, 1), (7, 1), (5, 3), (0, 8)])
+def test_of_the_former_action_only_what_the_ring_lacks_is_written(
+        policy, robot, monkeypatch, changed, written):
+    """Its last token, and all from the first one on that was not sent as it was sampled."""
+    tokenizer, extend, lengths = policy.tokenizer, policy.engine.extend, []
+    first = policy.act(robot.example_observation(0))
+    ids = first.tokens.astype(np.int32)
+    if changed is not None:
+        ids[changed] = 32000 + (ids[changed] - 32000 + 100) % 1024
+    monkeypatch.setattr(policy.engine, 'extend', lambda ids, *rest: (
+        lengths.append(len(ids)), extend(ids, *rest)))
+    observation = robot.example_observation(1)
+    answer = policy.act(observation, tokenizer.decode_action(ids))
+    assert lengths[0] == written + len(tokenizer.observe(observation))
+    blocks = [tokenizer.encode(o.images, o.proprioception, sent) for o, sent in (
+        (robot.example_observation(0), tokenizer.decode_action(ids)),)]
+    assert answer.tokens.tolist() == greedy_by_hand(policy.checkpoint.model, tokenizer, blocks,
+                                                    observation, pinned=0)
 
 
 def test_what_was_sent_changes_the_next_answer(policy, robot):
@@ -93,7 +113,7 @@ def test_the_answer_carries_the_observations_stamp_and_times(policy, robot):
     observation = dataclasses.replace(robot.example_observation(), stamp_ns=123)
     action = policy.act(observation)
     assert action.stamp_ns == 123
-    assert set(action.timing_ms) == {'tokenise', 'prefill', 'decode', 'total'}
+    assert set(action.timing_ms) == {'tokenise', 'encode', 'prefill', 'decode', 'total'}
 
 
 def test_a_checkpoint_of_another_robot_is_refused_with_both_values(make_checkpoint, robot):
@@ -152,3 +172,58 @@ def test_weights_that_are_not_finite_are_refused(make_checkpoint, lively_model):
     lively_model.norm.weight[3] = float('nan')
     with pytest.raises(CheckpointError, match=r'norm\.weight holds values that are not finite'):
         load_checkpoint(make_checkpoint())
+
+
+def test_pictures_seen_ahead_change_nothing_but_the_time(policy, robot):
+    first, second = robot.example_observation(0), robot.example_observation(1)
+    expected = [policy.act(o).tokens.tolist() for o in (first, second)]
+    policy.reset()
+    for observation in (first, second):
+        for camera, image in observation.images.items():
+            policy.look(camera, image)
+        action = policy.act(observation)
+        assert action.tokens.tolist() == expected.pop(0)
+    with pytest.raises(ValueError, match=r"'front' has shape \(1, 2, 3\), expected \(64, 64, 3\)"):
+        policy.look('front', np.zeros((1, 2, 3), np.uint8))
+
+
+def test_a_picture_that_changes_in_place_is_encoded_anew(policy, robot):
+    observation = robot.example_observation(0)
+    front = observation.images['front']
+    policy.look('front', front)
+    front[:] = 255 - front
+    changed = policy.act(observation).tokens.tolist()
+    policy.reset()
+    policy._seen.clear()
+    assert policy.act(observation).tokens.tolist() == changed
+
+
+@pytest.mark.parametrize('folder', ['', 'memory'])
+def test_a_containers_limit_counts_as_memory(tmp_path, folder):
+    """Files as both versions of control groups show them; pages of read files can be had back."""
+    names = (('memory.max', 'memory.current', 'inactive_file') if not folder else
+             ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'))
+    group = tmp_path / 'sys/fs/cgroup' / folder
+    group.mkdir(parents=True)
+    (tmp_path / 'proc').mkdir()
+    (tmp_path / 'proc/meminfo').write_text('MemTotal: 9 kB\nMemAvailable:  8000 kB\n')
+    assert available_memory(tmp_path) == 8000 * 1024
+    (group / names[1]).write_text('3000000\n')
+    (group / 'memory.stat').write_text(f'anon 1\n{names[2]} 500000\nactive_file 7\n')
+    (group / names[0]).write_text('4000000\n')
+    assert available_memory(tmp_path) == 1_500_000
+    (group / names[0]).write_text('max\n' if not folder else '9223372036854771712\n')
+    assert available_memory(tmp_path) == 8000 * 1024
+
+
+def test_a_checkpoint_larger_than_memory_is_refused(make_checkpoint, monkeypatch):
+    folder = make_checkpoint()
+    monkeypatch.setattr('gato_ros.policy.checkpoint.available_memory', lambda: 2.0**20)
+    with pytest.raises(CheckpointError, match=r'needs 0\.0 GiB of memory as float32 and 0\.0 GiB'):
+        load_checkpoint(folder)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has the device')
+def test_a_device_that_is_not_there_is_named(make_checkpoint):
+    with pytest.raises(CheckpointError, match="device 'cuda' cannot take the model"):
+        load_checkpoint(make_checkpoint(), device='cuda')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -116,11 +115,6 @@ def test_held_controllers_can_be_chosen_and_must_exist() -> None:
     assert (gate.stop('test').effort == 0).all()
     with pytest.raises(ConfigError, match='hand_controller'):
         SafetyGate(ROBOT, hold_controllers=('hand_controller',))
-
-
-def test_a_position_interface_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'position'"):
-        SafetyGate(dataclasses.replace(ROBOT, interface='position'))
 
 
 def test_the_gate_needs_neither_torch_nor_ros() -> None:

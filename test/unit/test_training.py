@@ -2,25 +2,31 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
+import resource
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file as load_numpy
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import load_file
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.episode import EpisodeError, read_info, read_slice
+from gato_ros.episodes.episode import EpisodeError, list_episodes, read_info, read_slice
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import load_checkpoint
+from gato_ros.training.columns import ColumnsError
 from gato_ros.training.dataset import WindowSampler
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.schedule import learning_rate
 from gato_ros.training.settings import DataSettings, TrainSettings
-from gato_ros.training.train import train
+from gato_ros.training.train import RunError, train
 
 
 def settings(episodes, **changes):
@@ -31,13 +37,17 @@ def settings(episodes, **changes):
     return TrainSettings('panda_sim', 'tiny', data, **{**values, **changes})
 
 
-def sampler(episodes, robot, **changes):
-    data = dataclasses.replace(settings(episodes).data, **changes)
+def sampler(folder, robot, **changes):
+    data = dataclasses.replace(settings(folder).data, **changes)
     return WindowSampler(robot.timestep(), data, seed=0)
 
 
-def test_a_quarter_of_the_sequences_is_prompted_half_of_them_from_the_end(episodes, robot):
-    source = sampler(episodes, robot, sentence_fraction=0.0)
+@pytest.mark.parametrize(('share', 'least', 'most'), [
+    (0.5, 0.4, 0.75),  # half, and one in ten of the uniform ones
+    (1.0, 1.0, 1.0)])
+def test_a_quarter_of_the_sequences_is_prompted_a_share_of_them_from_the_end(
+        episodes, robot, share, least, most):
+    source = sampler(episodes, robot, sentence_fraction=0.0, prompt_at_end=share)
     ends = {read_slice(path, 9, 10)['sent']['joint_torques'].tobytes()
             for path, _ in source.episodes}
     at_end = prompted = total = 0
@@ -53,7 +63,39 @@ def test_a_quarter_of_the_sequences_is_prompted_half_of_them_from_the_end(episod
                         (tokens.encode_action({'joint_torques': np.frombuffer(e)}) == row).all()
                         for e in ends)
     assert prompted / total == 0.25
-    assert 0.4 < at_end / prompted < 0.75  # half, and one in ten of the uniform ones
+    assert least <= at_end / prompted <= most
+
+
+def rewrite(folder, change):
+    """Give each episode another header: ``change`` of the old one."""
+    for path, info in list_episodes(folder):
+        save_numpy(load_numpy(path), path,
+                   {'info': json.dumps(dataclasses.asdict(change(info)))})
+
+
+def test_a_demonstration_shows_what_its_sentence_says_though_the_task_has_many(episodes, robot):
+    rewrite(episodes, lambda info: dataclasses.replace(
+        info, sentence='red on blue' if info.seed % 2 else 'blue on red'))
+    source = sampler(episodes, robot, prompt_fraction=1.0, sentence_fraction=0.0)
+    sentence = {}
+    for path, info in source.episodes:
+        sent = read_slice(path, 0, info.length)['sent']['joint_torques']
+        for ids in source.tokenizer.encode_action({'joint_torques': sent}):
+            sentence[ids.tobytes()] = info.sentence
+    pairs = [(sentence[row[length - 8:length].tobytes()], sentence[row[-8:].tobytes()])
+             for step in range(20) for group in source.batch(step, 8)
+             for length in [int(group.layout.pinned.sum())]
+             for row in group.ids.numpy().astype(np.int32)]
+    assert len(pairs) == 160 and all(prompt == window for prompt, window in pairs)
+    assert len(set(pairs)) == 2
+
+
+def test_what_nobody_achieved_cannot_be_demonstrated(episodes, robot):
+    rewrite(episodes, lambda info: dataclasses.replace(
+        info, source='policy', success=info.seed > 0, sentence=f'task {min(info.seed, 1)}'))
+    with pytest.raises(EpisodeError, match="no episode of 'task 0' is successful"):
+        sampler(episodes, robot)
+    assert sampler(episodes, robot, prompt_fraction=0.0).batch(0, 8)
 
 
 def test_episodes_without_training_only_targets_train_beside_others(episodes, robot):
@@ -165,6 +207,81 @@ def test_resuming_is_bit_exact(episodes, tmp_path):
     assert len(log) == 6, 'steps after the last save are logged once'
 
 
+def start(episodes, tmp_path, name, **changes):
+    """Begin a run in a process of its own."""
+    import yaml
+
+    from gato_ros.config import to_dict
+    (tmp_path / 'run.yaml').write_text(yaml.safe_dump(to_dict(settings(episodes, **changes))))
+    return subprocess.Popen(
+        [sys.executable, '-m', 'gato_ros.tools.cli', 'train', str(tmp_path / 'run.yaml'),
+         '--out', str(tmp_path / name), '--device', 'cpu'],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_bit_for_bit(episodes, tmp_path):
+    """The kill comes at any moment after the first save, in a write or between two."""
+    killed = start(episodes, tmp_path, 'killed', steps=12, save_every=3)
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.startswith('step 7/'):
+            break
+    killed.kill()
+    killed.wait(30)
+    assert killed.returncode == -9
+    for name in ('killed', 'whole'):
+        assert start(episodes, tmp_path, name, steps=12, save_every=3).wait(240) == 0
+    a, b = (load_file(tmp_path / name / 'checkpoint' / 'model.safetensors')
+            for name in ('killed', 'whole'))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_tokenised_timesteps_follow_the_episodes(episodes, robot, tmp_path):
+    """What is kept between starts is used again, and made anew when an episode changes."""
+    def draw():
+        made = WindowSampler(robot.timestep(), settings(episodes).data, 0, tmp_path / 'columns')
+        return made.batch(0, 8)[0]
+
+    first, written = draw(), (tmp_path / 'columns' / 'ids.npy').stat().st_mtime_ns
+    assert torch.equal(first.ids, draw().ids)
+    assert (tmp_path / 'columns' / 'ids.npy').stat().st_mtime_ns == written
+    assert torch.equal(first.patches, sampler(episodes, robot).batch(0, 8)[0].patches)
+    (episodes / '0.safetensors').unlink()
+    assert not torch.equal(first.ids, draw().ids)
+
+
+def test_the_best_checkpoint_by_validation_is_kept(episodes, tmp_path):
+    rates = iter([0.25, 0.75, 0.5])
+    seen = []
+
+    def validate(folder):
+        seen.append(load_checkpoint(folder).config.provenance['step'])
+        return next(rates)
+
+    run = tmp_path / 'run'
+    chosen = settings(episodes, validate_every=2)
+    train(chosen, run, 'cpu', validate=validate)
+    assert seen == [2, 4, 6]
+    assert load_checkpoint(run / 'best').config.provenance['step'] == 4
+    assert load_checkpoint(run / 'checkpoint').config.provenance['step'] == 6
+    train(chosen, run, 'cpu', validate=validate)
+    assert seen == [2, 4, 6], 'a finished run is not judged again'
+
+
+def test_a_part_of_the_episodes_can_be_chosen(episodes, robot):
+    chosen = sampler(episodes, robot, episodes=2).episodes
+    assert chosen == sampler(episodes, robot).episodes[:2]
+
+
+def test_speed_is_measured_against_the_machine(episodes, tmp_path):
+    train(settings(episodes), tmp_path / 'run', 'cpu')
+    rows = [json.loads(row) for row in (tmp_path / 'run' / 'log.jsonl').read_text().splitlines()]
+    for row in rows:
+        assert row['tokens_per_s'] > row['timesteps_per_s'] > 0
+        assert 0 < row['matrix_share'] < 1 and 0 <= row['data_share'] < 1
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_model(episodes, tmp_path):
     import yaml
@@ -172,7 +289,7 @@ def test_two_processes_train_one_model(episodes, tmp_path):
     from gato_ros.config import to_dict
     (tmp_path / 'run.yaml').write_text(yaml.safe_dump(to_dict(settings(episodes))))
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-               '--nproc-per-node', '2', '-m', 'gato_ros.training.train',
+               '--nproc-per-node', '2', '-m', 'gato_ros.tools.cli', 'train',
                str(tmp_path / 'run.yaml'), '--out', str(tmp_path / 'run'), '--device', 'cpu']
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False,
                           env={**os.environ, 'OMP_NUM_THREADS': '1'})
@@ -199,6 +316,47 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth():
     rates = [learning_rate(step, 1.0, 10, 110) for step in range(111)]
     assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
     assert rates[60] == pytest.approx(0.55) and rates[110] == pytest.approx(0.1)
+
+
+def test_damaged_files_of_a_run_are_named_or_made_anew(episodes, tmp_path):
+    run = tmp_path / 'run'
+    train(settings(episodes), run, 'cpu')
+    ids = np.load(run / 'columns' / 'ids.npy')
+    for name in ('columns/ids.npy', 'state.pt'):
+        os.truncate(run / name, 300)
+    with pytest.raises(RunError, match=r'state\.pt is damaged .* --start-from'):
+        train(settings(episodes), run, 'cpu')
+    assert np.array_equal(np.load(run / 'columns' / 'ids.npy'), ids)
+
+
+@pytest.mark.parametrize(('room', 'sentence'), [
+    (1e6, 'patches.npy cannot be written: File too large, expected room for 1 MB'),
+    (1e7, 'state.part cannot be written at step 6, is the disk full? The state saved before')])
+def test_a_full_disk_is_named_and_what_was_saved_is_kept(episodes, tmp_path, room, sentence):
+    run = tmp_path / 'run'
+    train(settings(episodes, steps=3), run, 'cpu')
+    before = (run / 'state.pt').read_bytes()
+    (run / 'settings.yaml').write_text((run / 'settings.yaml').read_text().replace(
+        'steps: 3\n', 'steps: 6\n'))
+    shutil.rmtree(run / 'columns')
+    process = multiprocessing.get_context('spawn').Process(
+        target=train_with_little_room, args=(int(room), settings(episodes), run))
+    process.start()
+    process.join()
+    assert sentence in (run / 'said').read_text()
+    assert (run / 'state.pt').read_bytes() == before and not (run / 'state.part').exists()
+    train(settings(episodes), run, 'cpu')
+    assert load_checkpoint(run / 'checkpoint').config.provenance['step'] == 6
+
+
+def train_with_little_room(room, chosen, run):
+    said = (run / 'said').open('w')
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        train(chosen, run, 'cpu')
+    except (RunError, ColumnsError) as error:
+        said.write(str(error))
+        said.close()
 
 
 def test_bad_episodes_are_named(episodes, robot, tmp_path):

@@ -1,0 +1,109 @@
+"""Prompts: a sentence, or the first or last timesteps of a demonstration (the paper's two kinds).
+
+    load_prompt('stack the red block on the blue block', robot)  # the sentence
+    load_prompt('demos/one.mcap#last', robot)               # blocks of tokens
+    policy.reset(load_prompt(...))                          # pinned: it stays in the window
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gato_ros.episodes.bag import read_demonstration
+from gato_ros.episodes.episode import SUFFIX, read_info, read_slice
+from gato_ros.episodes.mcap_file import BagError, read_about
+from gato_ros.spec import TORQUES, RobotSpec
+from gato_ros.tokens.context import CAPACITY
+from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
+
+End = Literal['first', 'last']
+STEPS = 4  # timesteps of a demonstration that serve, unless others are asked for
+FILES = ('.mcap', SUFFIX)
+
+
+@dataclass(frozen=True)
+class Demonstrated:
+    """A demonstration as a prompt: one block of tokens for each of its chosen timesteps.
+
+    total  timesteps in the demonstration
+    """
+
+    file: Path
+    end: End
+    total: int
+    blocks: tuple[TokenBlock, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Slots of the window that stay taken while it is pinned."""
+        return sum(len(block) for block in self.blocks)
+
+
+def is_demonstration(words: str) -> bool:
+    """Whether these words name a file, and are no sentence."""
+    return Path(words.partition('#')[0]).suffix in FILES
+
+
+def load_prompt(words: str, robot: RobotSpec, steps: int = STEPS,
+                folder: Path = Path()) -> str | tuple[TokenBlock, ...]:
+    """Return what ``words`` stand for: FILE#first or FILE#last, or a sentence as it is.
+
+    folder  where a FILE with a relative name is
+
+    Raises ValueError (BagError, EpisodeError) for a demonstration that cannot serve.
+    """
+    if not is_demonstration(words):
+        return words
+    path, _, end = words.partition('#')
+    return read_prompt(folder / path, robot, end or 'last', steps).blocks
+
+
+def sentence_of(words: str, folder: Path = Path()) -> str:
+    """Return a sentence as it is, and of a demonstration the sentence of what it shows.
+
+    Raises ValueError for a demonstration that cannot be read.
+    """
+    if not is_demonstration(words):
+        return words
+    file = folder / words.partition('#')[0]
+    return (read_info(file).sentence if file.suffix == SUFFIX
+            else read_about(file).get('sentence', ''))
+
+
+def read_prompt(file: Path, robot: RobotSpec, end: str = 'last',
+                steps: int = STEPS) -> Demonstrated:
+    """Read the prompt in a recording (.mcap) or an episode (.safetensors).
+
+    Raises BagError when it is of another specification, too short, or leaves no room to act.
+    """
+    if end not in ('first', 'last'):
+        raise BagError(f'{file}#{end}: the part is {end!r}, expected first or last')
+    tokenizer = TimestepTokenizer(robot.timestep())
+    room = CAPACITY // len(tokenizer.layout()) - 1  # a timestep must fit beside it
+    if not 1 <= steps <= room:
+        raise BagError(f'a prompt of {steps} timesteps was asked for, expected 1 to {room}: '
+                       f'{CAPACITY} tokens are the window, {len(tokenizer.layout())} a timestep')
+    if file.suffix == SUFFIX:
+        info = read_info(file)
+        if info.spec_hash != tokenizer.spec.hash:
+            raise BagError(f'{file} has specification {info.spec_hash}, expected '
+                           f'{tokenizer.spec.hash} of robot {robot.name!r}')
+        total = info.length
+        start = 0 if end == 'first' else max(0, total - steps)
+        data = read_slice(file, start, start + steps)
+        rows = [({name: image[i] for name, image in data['image'].items()},
+                 {name: tensor[i] for name, tensor in data['tensor'].items()},
+                 {name: sent[i] for name, sent in data['sent'].items()})
+                for i in range(min(steps, total))]
+    else:
+        found = read_demonstration(file, robot).steps
+        total = len(found)
+        chosen = found[:steps] if end == 'first' else found[-steps:]
+        rows = [(dict(seen.images), dict(seen.proprioception), {TORQUES: effort})
+                for seen, effort in chosen]
+    if total < steps:
+        raise BagError(f'{file} has {total} timesteps, expected at least {steps}')
+    return Demonstrated(file, 'first' if end == 'first' else 'last', total,
+                        tuple(tokenizer.encode(*row) for row in rows))

@@ -1,0 +1,84 @@
+"""What a fine-tuning has taught and what was forgotten: the same seeds before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gato_ros.config import ConfigError
+from gato_ros.evaluation.evaluate import evaluate
+from gato_ros.evaluation.rollout import Outcome
+from gato_ros.evaluation.statistics import Rate
+from gato_ros.evaluation.suite import EvaluateSettings
+from gato_ros.sim.tasks import load_task, task_names
+
+Progress = Callable[[Iterator[Outcome], int], Iterable[Outcome]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One task on validation seeds, in its sentence's words; ``taught`` by the demonstrations."""
+
+    task: str
+    taught: bool
+    before: Rate
+    after: Rate
+
+
+def known_task(task: str, sentence: str) -> str:
+    """Return the simulator's name of what an episode shows, or '' when it knows none.
+
+    task  such as stack_wide; a recording of teleoperation often has only its sentence
+    """
+    try:
+        return load_task(task).name
+    except ConfigError:
+        tasks = [load_task(name) for name in reversed(task_names())]  # wide comes last
+        return next((found.name for found in tasks
+                     if (found.sentence, found.shapes) == (sentence, 'cubes')), '')
+
+
+def before_after(before: Path, after: Path, taught: Sequence[str], others: Sequence[str],
+                 episodes: int, out: Path, robot: str, workers: int = 0,
+                 progress: Progress = lambda outcomes, _: outcomes) -> list[Change]:
+    """Roll out two checkpoints on the same validation seeds, tasks with the same sentence once.
+
+    out       finished episodes are kept there, so that an interrupted comparison goes on
+    progress  passes outcomes on while they come
+
+    Raises CheckpointError, EvaluationError or ConfigError.
+    """
+    tasks: dict[str, str] = {}  # sentence and place -> name
+    for name in (*taught, *others):
+        task = load_task(name)
+        tasks.setdefault(f'{task.sentence} {task.extent} {task.shapes}', name)
+    rates: dict[str, list[Rate]] = {name: [] for name in tasks.values()}
+    for checkpoint, folder in ((before, out / 'before'), (after, out / 'after')):
+        settings = EvaluateSettings(
+            checkpoint, tuple(rates), actors=('policy',), episodes=episodes, split='validation',
+            robot=robot, out=folder, workers=workers)
+        outcomes = list(progress(evaluate(settings), len(settings.jobs)))
+        for name, found in rates.items():
+            mine = [outcome.success for outcome in outcomes if outcome.task == name]
+            found.append(Rate(sum(mine), len(mine)))
+    return [Change(name, name in taught, *found) for name, found in rates.items()]
+
+
+def as_rows(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Return what ``--json`` writes: successes of n before and after, with their intervals."""
+    return [{'task': change.task, 'sentence': load_task(change.task).sentence,
+             'taught': change.taught,
+             **{when: {'successes': rate.successes, 'n': rate.n, 'success': rate.value,
+                       'interval': list(rate.interval)}
+                for when, rate in (('before', change.before), ('after', change.after))}}
+            for change in changes]
+
+
+def as_table(changes: Sequence[Change]) -> str:
+    """Return a table in Markdown."""
+    rows = [('task', '', 'before', 'after'), ('---',) * 4]
+    rows += [(change.task, 'taught' if change.taught else 'known before',
+              str(change.before), str(change.after)) for change in changes]
+    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)

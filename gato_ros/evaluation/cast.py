@@ -1,0 +1,33 @@
+"""Every actor by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gato_ros.evaluation.actors import (
+    Actor,
+    ExpertActor,
+    NoImageActor,
+    PolicyActor,
+    RandomActor,
+    ReplayActor,
+    StaleImageActor,
+    StillActor,
+)
+from gato_ros.evaluation.prompted import MisledActor, MisshownActor, ShownActor, UntoldActor
+from gato_ros.policy.policy import GatoPolicy
+
+POLICIES: Mapping[str, Callable[[GatoPolicy], Actor]] = {
+    'policy': PolicyActor, 'no_image': NoImageActor, 'stale_image': StaleImageActor,
+    'untold': UntoldActor, 'misled': MisledActor, 'shown': ShownActor, 'misshown': MisshownActor}
+SCRIPTS: Mapping[str, Callable[[], Actor]] = {
+    'expert': ExpertActor, 'still': StillActor, 'random': RandomActor, 'replay': ReplayActor}
+POLICY_ACTORS = frozenset(POLICIES)
+CONTROLS = ('policy', 'expert', 'still', 'random', 'replay', 'no_image', 'stale_image')
+ABLATION = ('policy', 'shown', 'untold', 'misled', 'misshown')  # of the prompt
+ACTORS = (*CONTROLS, *ABLATION[1:])
+
+
+def make_actor(name: str, policy: Callable[[], GatoPolicy]) -> Actor:
+    """Return one of ACTORS; ``policy`` is called for those that run a checkpoint."""
+    return POLICIES[name](policy()) if name in POLICIES else SCRIPTS[name]()

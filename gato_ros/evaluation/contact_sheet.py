@@ -1,0 +1,75 @@
+"""Pictures of failed episodes: a strip for each while it is rolled out, one sheet of them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gato_ros.evaluation.rollout import FRAMES, Outcome
+
+PICTURED = ('policy', 'expert')  # whose failures are worth a look
+SHEET = 'failures.png'
+LARGEST, COLUMNS, CAPTION = 48, 4, 20  # strips on a sheet and in a row; pixels of a line of text
+
+
+def save_frames(out: Path, outcome: Outcome, frames: Sequence[np.ndarray]) -> None:
+    """Write a failed episode's frames uint8[H, W, 3] side by side, under ``out``/failures."""
+    path = _strip(out, outcome)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix('.part.png')
+    cv2.imwrite(str(aside), np.concatenate(frames, axis=1)[..., ::-1])
+    os.replace(aside, path)
+
+
+def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
+    """Draw the contact sheet; None, and no sheet, when nothing failed that has pictures.
+
+    Where there are too many, each task, looks, actor and kind of failure gets its share.
+    """
+    kinds: dict[tuple[str, ...], list[tuple[Outcome, Path]]] = {}
+    for outcome in sorted(outcomes, key=lambda o: o.seed):
+        if outcome.actor in PICTURED and not outcome.success:
+            path = _strip(out, outcome)
+            if path.exists():
+                kind = outcome.task, outcome.looks, outcome.actor, outcome.failure
+                kinds.setdefault(kind, []).append((outcome, path))
+    found = [item for item in chain(*zip_longest(*kinds.values())) if item is not None]
+    (out / SHEET).unlink(missing_ok=True)
+    if not found:
+        return None
+    shown = sorted(found[:LARGEST], key=lambda item: (item[0].task, item[0].looks, item[0].actor,
+                                                      item[0].failure, item[0].seed))
+    tiles = [_tile(outcome, path) for outcome, path in shown]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS if len(tiles) > COLUMNS else 0)
+    rows = [np.concatenate(tiles[i:i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
+    times = ', '.join(f'{100 * (i + 1) // FRAMES}' for i in range(FRAMES))
+    head = _caption(f'{len(shown)} of {len(found)} failures; front camera above wrist camera, at '
+                    f'{times} % of the time limit', rows[0].shape[1])
+    cv2.imwrite(str(out / SHEET), np.concatenate([head, *rows]))
+    return out / SHEET
+
+
+def _strip(out: Path, outcome: Outcome) -> Path:
+    return out / 'failures' / (f'{outcome.task}-{outcome.looks}-{outcome.actor}-'
+                               f'{outcome.seed:05d}-{outcome.fingerprint}.png')
+
+
+def _tile(outcome: Outcome, path: Path) -> np.ndarray:
+    """Return a strip under its caption, uint8[H, W, 3] in BGR."""
+    strip = np.asarray(cv2.imread(str(path)))
+    text = (f'{outcome.task} {outcome.looks} {outcome.actor}, seed {outcome.seed}: '
+            f'{outcome.failure}')
+    tile = np.concatenate([_caption(text, strip.shape[1]), strip])
+    return cv2.copyMakeBorder(tile, 0, 6, 0, 6, cv2.BORDER_CONSTANT)
+
+
+def _caption(text: str, width: int) -> np.ndarray:
+    line = np.zeros((CAPTION, width, 3), np.uint8)
+    cv2.putText(line, text, (2, CAPTION - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1,
+                cv2.LINE_AA)
+    return line

@@ -1,0 +1,268 @@
+"""The fast path on a CPU: the C++ in native/, compiled for this machine when it is first needed.
+
+The compiled file stays in ``$XDG_CACHE_HOME/gato_ros`` (else ``~/.cache/gato_ros``), under a name
+made of the source, the flags, the compiler and the processor, so none is ever used for another.
+A call holds no lock of the interpreter: other threads of the process run meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gato_ros.model.gato import Gato
+from gato_ros.policy.checkpoint import available_memory
+from gato_ros.policy.engine import EngineError, Place
+from gato_ros.tokens import images
+from gato_ros.tokens.context import ContextWindow
+
+SOURCES = Path(__file__).with_name('native')
+COMPILERS = ('c++', 'g++', 'clang++')
+# Not -ffast-math: linked with it, a library makes the whole process flush small numbers to zero.
+FLAGS = ('-std=c++17', '-O3', '-march=native', '-fopenmp', '-fno-math-errno', '-fno-signed-zeros',
+         '-fno-trapping-math', '-fassociative-math', '-freciprocal-math', '-shared', '-fPIC')
+WHOLE_RING = 2**21  # bytes of keys and values that stay near a core: rounding them saves no time
+
+
+class Sizes(ctypes.Structure):
+    """As in native/transformer.h."""
+
+    _fields_ = [(name, ctypes.c_int32) for name in (
+        'layers', 'width', 'heads', 'key', 'feedforward', 'slots', 'max_distance', 'half',
+        'half_ring', 'threads')]
+
+
+class NativeEngine:
+    """Patch encoder, blocks and head in C++, with weights in panels.
+
+    half  weights in bfloat16 (sums stay float32); None: only where that loses nothing, as with a
+          checkpoint that was saved so
+    half_ring  keys, values and distances in float16 (sums stay float32); None: beside such
+          weights, where they are many
+    Raises EngineError without a compiler or memory.
+    """
+
+    def __init__(self, model: Gato, slots: int, half: bool | None = None,
+                 half_ring: bool | None = None, threads: int | None = None) -> None:
+        arch = model.arch
+        if model.device.type != 'cpu':
+            raise EngineError(f'the native engine computes on the CPU, the model is on '
+                              f'{model.device}')
+        if half is None:
+            half = all(torch.equal(w, w.bfloat16().float()) for part in (model.blocks, (
+                model.embedding.table,)) for m in part for w in m.parameters() if w.dim() == 2)
+        if half_ring is None:
+            half_ring = half and 8 * arch.layers * slots * arch.heads * arch.key_size > WHOLE_RING
+        self.name = f'native {"bfloat16" if half else "float32"}' + ', float16 ring' * half_ring
+        self.bound = 0.2 if half_ring else 1e-3
+        self._model = model
+        self._library = _library()
+        copy = (2 if half else 4) * sum(w.numel() for b in model.blocks for w in b.parameters())
+        ring = ((2 if half_ring else 4) * arch.layers * arch.heads * arch.key_size
+                * (2 * slots + arch.max_distance))
+        if copy + ring > (free := available_memory()):
+            raise EngineError(f'a second copy of the weights and the ring, '
+                              f'{(copy + ring) / 2**30:.1f} GiB, do not fit into the '
+                              f'{free / 2**30:.1f} GiB that are free')
+        sizes = Sizes(arch.layers, arch.width, arch.heads, arch.key_size, arch.feedforward, slots,
+                      arch.max_distance, half, half_ring, threads or torch.get_num_threads())
+        self._handle = ctypes.c_void_p(self._library.gato_new(ctypes.byref(sizes)))
+        if not self._handle:
+            raise EngineError(f'memory does not suffice for a window of {slots} tokens')
+        for number, (block, layer) in enumerate(zip(model.blocks, model.new_cache(1),
+                                                    strict=True)):
+            attention, feedforward = block.attention, block.feedforward
+            weights = [_floats(w) for w in (
+                block.norm1.weight, block.norm1.bias, attention.query.weight,
+                attention.key_value.weight, attention.out.weight, attention.content_bias,
+                attention.distance_bias, block.norm2.weight, block.norm2.bias,
+                feedforward.hidden.weight, feedforward.out.weight, layer.distances)]
+            if not self._library.gato_layer(self._handle, number, _pointers(weights)):
+                raise EngineError('memory does not suffice for a second copy of the weights')
+        encoder = model.embedding.patches
+        weights = [_floats(w) for w in (  # channels last
+            encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
+            encoder.conv2.weight.permute(0, 2, 3, 1),
+            encoder.out.weight.unflatten(1, (arch.patch_channels, -1)).transpose(1, 2),
+            encoder.stem.bias, encoder.conv1.bias, encoder.conv2.bias, encoder.out.bias,
+            encoder.norm1.weight, encoder.norm1.bias, encoder.norm2.weight, encoder.norm2.bias)]
+        if not self._library.gato_encoder(self._handle, arch.patch_channels, arch.patch_groups,
+                                          _pointers(weights)):
+            raise EngineError('memory does not suffice for the patch encoder')
+        self._ends = [_floats(w) for w in (model.embedding.table.weight,
+                                           model.embedding.local.weight, model.norm.weight,
+                                           model.norm.bias)]  # the first two are only borrowed
+        self._library.gato_ends(self._handle, *(w.data_ptr() for w in self._ends))
+        self._ranges: dict[tuple[int, int], int] = {}
+        self._places: dict[tuple[bytes, bytes], Tensor] = {}  # what a camera's patches have added
+        self.passes = 0  # of the last decoding
+
+    def __del__(self) -> None:
+        if getattr(self, '_handle', None):
+            self._library.gato_free(self._handle)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of a number in the ring."""
+        return self._library.gato_ring_bytes(self._handle)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that one token's pass reads, the output head not counted."""
+        return self._library.gato_bytes(self._handle)
+
+    @torch.inference_mode()
+    def encode(self, patches: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+        key = rows.tobytes(), columns.tobytes()
+        if key not in self._places:
+            self._places[key] = self._model.embedding.places(torch.from_numpy(rows),
+                                                             torch.from_numpy(columns))
+        pictures = self._places[key].clone()
+        patches = np.ascontiguousarray(patches)
+        self._library.gato_encode(
+            self._handle, len(patches), _address(patches, np.uint8), images.PIXEL_SCALE,
+            images.PIXEL_OFFSET, pictures.data_ptr())
+        return pictures
+
+    def extend(self, ids: np.ndarray, local: np.ndarray, pictures: Tensor, slots: np.ndarray,
+               window: ContextWindow) -> None:
+        self._library.gato_extend(
+            self._handle, len(ids), _address(ids, np.int32), _address(local, np.int32),
+            pictures.data_ptr(), _address(slots, np.int64), _address(window.position, np.int64),
+            _address(window.visible, np.bool_))
+
+    def decode(self, places: Sequence[Place], slots: np.ndarray, window: ContextWindow,
+               temperature: float = 0.0, noise: Sequence[np.ndarray] | None = None,
+               logits: Sequence[np.ndarray] | None = None,
+               draft: np.ndarray | None = None) -> np.ndarray:
+        """Sample as the interface says.
+
+        draft  int32[A], a guess of the ids: the fewer are wrong, the fewer passes it takes. The
+               answer does not depend on it.
+        """
+        ids = np.empty(len(places), np.int32)
+        local = np.array([place.local for place in places], np.int32)
+        ranges = np.array([self._range(place.low, place.high) for place in places], np.int32)
+        self.passes = self._library.gato_decode(
+            self._handle, len(places), _address(ranges, np.int32), _address(local, np.int32),
+            _address(slots, np.int64), _address(window.position, np.int64),
+            _address(window.visible, np.bool_), temperature, _rows(noise),
+            None if draft is None else _address(draft, np.int32), _address(ids, np.int32),
+            _rows(logits))
+        return ids
+
+    def _range(self, low: int, high: int) -> int:
+        if (low, high) not in self._ranges:
+            number = self._library.gato_range(self._handle, low, high)
+            if number < 0:
+                raise EngineError('memory does not suffice for the output head')
+            self._ranges[low, high] = number
+        return self._ranges[low, high]
+
+
+def read_bandwidth(threads: int = 1, size: int = 2**29, rounds: int = 7) -> float:
+    """Measure how many bytes/s this machine reads from memory at best, ``size`` bytes at once."""
+    floats, library = np.ones(size // 4, np.float32), _library()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        library.gato_read(_address(floats, np.float32), len(floats), threads)
+        times.append(time.perf_counter() - start)
+    return size / min(times)
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    """Compile where that has not been done yet, and load."""
+    library = ctypes.CDLL(str(build()))
+    number, pointer = ctypes.c_int, ctypes.c_void_p
+    for name, result, arguments in (
+            ('gato_new', pointer, [pointer]), ('gato_free', None, [pointer]),
+            ('gato_layer', number, [pointer, number, pointer]),
+            ('gato_encoder', number, [pointer, number, number, pointer]),
+            ('gato_encode', None, [pointer, number, pointer, ctypes.c_float, ctypes.c_float,
+                                   pointer]),
+            ('gato_ends', None, [pointer] * 5), ('gato_range', number, [pointer, number, number]),
+            ('gato_extend', None, [pointer, number] + [pointer] * 6),
+            ('gato_decode', number, [pointer, number] + [pointer] * 5 + [ctypes.c_float]
+             + [pointer] * 4),
+            ('gato_ring_bytes', number, [pointer]), ('gato_bytes', ctypes.c_int64, [pointer]),
+            ('gato_read', ctypes.c_float, [pointer, ctypes.c_int64, number])):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def build() -> Path:
+    """Return the compiled library; raises EngineError when it cannot be made."""
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None:
+        raise EngineError(f'no C++ compiler ({", ".join(COMPILERS)}) is on the PATH; on Debian '
+                          'and Ubuntu install g++')
+    version = subprocess.run([compiler, '--version'], capture_output=True).stdout
+    parts = [path.read_bytes() for path in sorted(SOURCES.iterdir())]
+    key = hashlib.sha256(b'\n'.join([*parts, ' '.join(FLAGS).encode(), version,
+                                     _processor().encode()])).hexdigest()[:16]
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'gato_ros'
+    target = cache / f'native-{key}.so'
+    if target.is_file():
+        return target
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:  # renamed: never half there
+            made = Path(folder) / target.name
+            run = subprocess.run([compiler, *FLAGS, str(SOURCES / 'engine.cpp'), '-o', str(made)],
+                                 capture_output=True, text=True)
+            if run.returncode:
+                raise EngineError(f'{compiler} did not compile the engine: '
+                                  f'{(run.stderr.strip().splitlines() or ["no message"])[0]}')
+            os.replace(made, target)
+    except OSError as error:
+        raise EngineError(f'{cache} cannot hold the compiled engine: {error.strerror}; set '
+                          'XDG_CACHE_HOME to a folder that can be written') from error
+    return target
+
+
+def _processor() -> str:
+    """Return what tells this processor from another that the same home may be mounted on."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.machine()
+    return '\n'.join(sorted({line for line in lines
+                             if line.startswith(('model name', 'flags', 'Features', 'CPU part'))}))
+
+
+def _floats(weight: Tensor | None) -> Tensor:
+    assert weight is not None
+    return weight.detach().float().contiguous()
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
+    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
+
+
+def _rows(arrays: Sequence[np.ndarray] | None) -> ctypes.Array | None:
+    if arrays is None:
+        return None
+    return (ctypes.c_void_p * len(arrays))(*(_address(a, np.float32) for a in arrays))
+
+
+def _address(array: np.ndarray, dtype: type) -> int:
+    """Return where the array's values lie; the caller keeps it alive."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise TypeError(f'{array.dtype} array, expected contiguous {np.dtype(dtype)}')
+    return array.ctypes.data

@@ -1,0 +1,67 @@
+"""The commands ``gato-ros prompts ...``: what may be said to a policy, in words or by showing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help='Prompts: sentences and demonstrations (FILE#first, FILE#last).',
+                  no_args_is_help=True, rich_markup_mode=None)
+Robot = Annotated[str, typer.Option(help='Name in config/robots, or a YAML file.')]
+Prompt = Annotated[str, typer.Argument(help='A sentence, FILE#first or FILE#last.')]
+Steps = Annotated[int, typer.Option(min=1, help='Timesteps of a demonstration.')]
+
+
+@app.command('list')
+def list_prompts(folder: Annotated[Path | None, typer.Argument(
+        help='Of demonstrations; without it only sentences.')] = None,
+        robot: Robot = 'panda_sim') -> None:
+    """List the tasks' sentences, and the demonstrations in a folder that may serve."""
+    from gato_ros.episodes.mcap_file import BagError
+    from gato_ros.episodes.prompts import FILES, read_prompt
+    from gato_ros.sim.tasks import load_task, task_names
+    from gato_ros.spec import load_robot
+    for sentence in sorted({load_task(name).sentence for name in task_names()}):
+        typer.echo(sentence)
+    for file in sorted(folder.rglob('*')) if folder else ():
+        if file.suffix not in FILES:
+            continue
+        try:
+            found = read_prompt(file, load_robot(robot), 'last', 1)
+        except (BagError, ValueError) as error:
+            typer.echo(f'no: {error}')
+            continue
+        typer.echo(f'{file}#first, {file}#last: {found.total} timesteps')
+
+
+@app.command()
+def show(prompt: Prompt, steps: Steps = 4, robot: Robot = 'panda_sim') -> None:
+    """Show a prompt's tokens, timestep by timestep."""
+    from gato_ros.episodes.prompts import load_prompt
+    from gato_ros.spec import load_robot
+    from gato_ros.tokens.sequence import TimestepTokenizer
+    chosen = load_robot(robot)
+    found = load_prompt(prompt, chosen, steps)
+    blocks = ([TimestepTokenizer(chosen.timestep()).sentence(found)] if isinstance(found, str)
+              else found)
+    for number, block in enumerate(blocks):
+        ids = ' '.join(str(token) for token in block.ids.tolist() if token >= 0)
+        typer.echo(f'{number}: {len(block)} tokens, {len(block.patches)} of them patches: {ids}')
+
+
+@app.command()
+def check(prompt: Prompt, steps: Steps = 4, robot: Robot = 'panda_sim') -> None:
+    """Say whether a prompt may be used, and how much of the window it takes while pinned."""
+    from gato_ros.episodes.prompts import load_prompt
+    from gato_ros.spec import load_robot
+    from gato_ros.tokens.context import CAPACITY
+    from gato_ros.tokens.sequence import TimestepTokenizer
+    chosen = load_robot(robot)
+    tokenizer = TimestepTokenizer(chosen.timestep())
+    found = load_prompt(prompt, chosen, steps)
+    blocks = [tokenizer.sentence(found)] if isinstance(found, str) else found
+    taken, one = sum(map(len, blocks)), len(tokenizer.layout())
+    typer.echo(f'yes: {taken} of {CAPACITY} tokens stay pinned, {(CAPACITY - taken) // one} '
+               f'timesteps roll beside it (specification {tokenizer.spec.hash})')

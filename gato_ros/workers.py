@@ -1,0 +1,59 @@
+"""Jobs in processes beside this one: a worker that dies is an error, never a wait without end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any, TypeVar
+
+J = TypeVar('J')
+R = TypeVar('R')
+
+
+class WorkerError(RuntimeError):
+    """A worker process died, for want of memory perhaps."""
+
+
+def run_jobs(work: Callable[[J], R], jobs: Iterable[J], workers: int,
+             start: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[R]:
+    """Yield ``work(job)`` of every job, as they end.
+
+    workers  processes; 0: one per core that this process may use
+    start    called in each of them first, with ``arguments``
+
+    Raises WorkerError when one dies, and what ``work`` raises; jobs not begun are given up then.
+    """
+    jobs = list(jobs)
+    if not jobs:
+        return
+    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _start,
+                               (start, arguments))
+    try:
+        for done in as_completed([pool.submit(work, job) for job in jobs]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise WorkerError('a worker process died, perhaps for want of memory') from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which says so once
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start(*arguments)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that gives the jobs is gone, even by kill -9."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    with suppress(OSError):
+        parent.join()
+    os._exit(1)

@@ -1,0 +1,387 @@
+"""Faults in a running graph of real processes, seen on the wire; `make faults` runs the long half.
+
+GATO_KILLS=100 sets how often the policy is killed; the figures are printed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from plant import ACTIVATE, ARM, CONFIGURE, DEACTIVATE, ROBOT, SLOW, WAVING, WRIST, Plant
+from ros_bench import Bench, Processes, until
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+
+from gato_ros.episodes.inspect import contents
+from gato_ros.nodes import convert, qos
+
+pytestmark = pytest.mark.sim
+KILLS = int(os.environ.get('GATO_KILLS', '2'))
+HOUR_NS = 3600 * 10**9
+
+
+@pytest.fixture
+def plant(bench: Bench, processes: Processes) -> Iterator[Plant]:
+    plant = Plant(bench, processes)
+    plant.recover()
+    yield plant
+    plant.within_limits()
+
+
+def report(name: str, seconds: list[float]) -> None:
+    ms = np.sort(seconds) * 1e3
+    print(f'{name}: n = {len(ms)}, p50 {np.percentile(ms, 50):.0f} ms, p100 {ms[-1]:.0f} ms; '
+          f'the last {ms[-5:].round()}')
+
+
+def in_time(seconds: list[float]) -> bool:
+    """Whether the arm stood within 100 ms: every time on a quiet machine, mostly on any other."""
+    return (max(seconds) if SLOW == 1 else float(np.median(seconds))) < 0.1 * SLOW
+
+
+def test_a_killed_policy_stops_the_arm_every_time(bench: Bench, processes: Processes) -> None:
+    plant = Plant(bench, processes, relay=False)
+    plant.recover()
+    delays = []
+    for index in range(KILLS):
+        if index:
+            plant.start_policy()
+            plant.recover()
+        delays.append(plant.stopped(plant.kill(plant.policy)))
+        plant.policy.wait()
+        plant.within_limits()
+        plant.forget()
+    report('kill -9 of the policy, until zero is on the wire', delays)
+    assert in_time(delays)
+    plant.start_policy()
+    plant.recover()
+
+
+def test_a_policy_that_stands_still_stops_the_arm_and_may_go_on(bench: Bench,
+                                                                 processes: Processes) -> None:
+    plant = Plant(bench, processes, relay=False)
+    plant.recover()
+    delays = []
+    for _ in range(max(1, KILLS // 5)):
+        moment = plant.kill(plant.policy, signal.SIGSTOP)
+        delays.append(plant.stopped(moment))
+        plant.named('policy/heartbeat: nothing new', moment)
+        plant.kill(plant.policy, signal.SIGCONT)
+        plant.recover()  # no restart: clear the fault and enable
+    report('SIGSTOP of the policy, until zero is on the wire', delays)
+    assert in_time(delays)
+
+
+def test_lifecycle_nothing_is_proposed_unless_active(plant: Plant) -> None:
+    moment = time.monotonic()
+    plant.change(DEACTIVATE, 'inactive')
+    plant.stopped(moment)
+    plant.named('it is not active', moment)
+    assert 'expected ready' in plant.enable().message
+    plant.change(ACTIVATE, 'active')
+    assert 'expected ready' in plant.enable().message  # the fault is remembered
+    plant.recover()
+    for impossible in (CONFIGURE, ACTIVATE):
+        assert not plant.ask(impossible).success
+    plant.recover()  # the process is still there
+
+
+def each(change: Callable[[Any], Any]) -> Callable[[Any], list]:
+    """Return a fault that changes every message."""
+    def fault(msg: Any) -> list:
+        change(msg)
+        return [msg]
+    return fault
+
+
+def shift(ns: int) -> Callable[[Any], list]:
+    return each(lambda msg: setattr(msg.header, 'stamp', convert.to_stamp(
+        max(0, convert.to_ns(msg.header.stamp) + ns))))
+
+
+class Freeze:
+    """The first message again and again; ``stamped``: as if it were new each time."""
+
+    def __init__(self, stamped: bool) -> None:
+        self._stamped, self._first = stamped, None
+
+    def __call__(self, msg: Any) -> list:
+        stamp = msg.header.stamp
+        self._first = self._first or msg
+        if self._stamped:
+            self._first.header.stamp = stamp
+        return [self._first]
+
+
+class Reorder:
+    """Each second message before the one that came before it."""
+
+    def __init__(self) -> None:
+        self._kept: list = []
+
+    def __call__(self, msg: Any) -> list:
+        self._kept.append(msg)
+        if len(self._kept) < 2:
+            return []
+        out, self._kept = self._kept[::-1], []
+        return out
+
+
+def set_position(value: float) -> Callable[[Any], list]:
+    return each(lambda msg: msg.position.__setitem__(2, value))
+
+
+def shorten(msg: Any) -> None:
+    msg.position = msg.position[:-1]
+
+
+def rename(msg: Any) -> None:
+    msg.name = [*msg.name[:-1], 'elbow']
+
+
+FRONT = 'camera/front/image_raw'
+# What is broken, how, words of the diagnostic that names it.
+INPUT_FAULTS = {
+    'joints dropped': ('joint_states', lambda: lambda msg: [], 'joint_states: nothing new'),
+    'joints frozen': ('joint_states', lambda: Freeze(False), 'joint_states: nothing new'),
+    'joints frozen, stamped anew': ('joint_states', lambda: Freeze(True),
+                                    'joint_states: the same positions'),
+    'joints reordered': ('joint_states', Reorder, 'joint_states: the stamps jump back'),
+    'joints from the future': ('joint_states', lambda: shift(HOUR_NS),
+                               'joint_states: the stamps jump ahead'),
+    'joints of an hour ago': ('joint_states', lambda: shift(-HOUR_NS),
+                              'joint_states: the stamps jump back'),
+    'joints NaN': ('joint_states', lambda: set_position(math.nan), 'panda_joint3 is nan'),
+    'joints infinite': ('joint_states', lambda: set_position(math.inf), 'panda_joint3 is inf'),
+    'joints too short': ('joint_states', lambda: each(shorten), '7 values of position'),
+    'joint missing': ('joint_states', lambda: each(rename), 'panda_finger_joint1 missing'),
+    'camera dropped': (FRONT, lambda: lambda msg: [], f'{FRONT}: nothing new'),
+    'camera frozen': (FRONT, lambda: Freeze(False), f'{FRONT}: nothing new'),
+    'camera frozen, stamped anew': (FRONT, lambda: Freeze(True), f'{FRONT}: the same picture'),
+    'camera reordered': (FRONT, Reorder, f'{FRONT}: the stamps jump back'),
+    'camera from the future': (FRONT, lambda: shift(HOUR_NS), f'{FRONT}: the stamps jump ahead'),
+    'camera of an hour ago': (FRONT, lambda: shift(-HOUR_NS), f'{FRONT}: the stamps jump back'),
+    'camera of another size': (FRONT, lambda: each(lambda msg: setattr(msg, 'height', 32)),
+                               'the image is 32x64'),
+}
+SHORT = ('joints dropped', 'joints NaN', 'joints too short', 'camera frozen',
+         'camera from the future')
+
+
+def check_inputs(plant: Plant, names: Any) -> None:
+    """Break each input, see it stop and named, mend it, and recover by clearing the fault."""
+    for name in names:
+        topic, make, words = INPUT_FAULTS[name]
+        moment = time.monotonic()
+        plant.spoil[topic] = make()
+        named, stopped = plant.named(words, moment), plant.stopped(moment)
+        print(f'{name}: named after {named * 1e3:.0f} ms, zero after {stopped * 1e3:.0f} ms')
+        assert named < 1.0 or SLOW > 1, 'a fault must be named within a second'
+        del plant.spoil[topic]
+        plant.recover()
+        plant.within_limits()
+
+
+def test_broken_inputs_stop_the_arm_and_are_named(plant: Plant) -> None:
+    check_inputs(plant, SHORT)
+
+
+@pytest.mark.faults
+def test_all_broken_inputs_stop_the_arm_and_are_named(plant: Plant) -> None:
+    check_inputs(plant, INPUT_FAULTS)
+
+
+def test_shuffled_joints_and_repeated_messages_are_no_fault(plant: Plant) -> None:
+    def shuffle(msg: Any) -> list:
+        order = [5, 2, 7, 0, 1, 6, 4, 3]
+        msg.name = [msg.name[i] for i in order]
+        msg.position = [msg.position[i] for i in order]
+        msg.velocity = [msg.velocity[i] for i in order]
+        return [msg, msg]
+
+    moment = time.monotonic()
+    plant.spoil.update({'joint_states': shuffle, FRONT: lambda msg: [msg, msg]})
+    plant.named('joint_states: a stamp came twice', moment)
+    until(lambda: FRONT in plant.value('policy', 'duplicates'), what='the count of pictures')
+    plant.recover()  # at once, if the machine has not been busy
+
+
+def test_a_second_publisher_on_the_wire_is_a_fault(plant: Plant, bench: Bench) -> None:
+    moment = time.monotonic()
+    other = bench.publisher(Float64MultiArray, ARM, qos.COMMAND)
+    plant.named(f'2 nodes publish on {ARM}', moment)
+    until(lambda: plant.state() == 'fault', what='a fault')
+    assert 'the fault lasts' in plant.clear().message
+    bench.drop(other)
+    plant.recover()
+
+
+def test_a_second_policy_cannot_take_over(plant: Plant, bench: Bench) -> None:
+    """Proposals with NaN, wrong lengths and old stamps between the good ones."""
+    publisher = bench.publisher(JointState, 'proposed_effort', qos.COMMAND)
+    until(publisher.get_subscription_count, what='the gate')
+    for effort, names, shift_ns, words in (
+            ([math.nan] * 8, ROBOT.joint_names, 0, 'is nan'),
+            ([math.inf] * 8, ROBOT.joint_names, 0, 'is inf'),
+            ([1.0] * 7, ROBOT.joint_names[:7], 0, 'panda_finger_joint1 missing'),
+            ([1.0] * 8, ROBOT.joint_names, HOUR_NS, 'in the future'),
+            ([1.0] * 8, ROBOT.joint_names, -HOUR_NS // 4000, 'proposed_effort: ')):
+        moment = time.monotonic()
+        for _ in range(20):  # the gate keeps only the newest proposal, and that may be a good one
+            stamp = convert.to_ns(plant.sent[-1][1].header.stamp)
+            publisher.publish(convert.from_effort(names, np.array(effort), stamp + shift_ns + 1))
+            time.sleep(0.02)
+        plant.named(words, moment)
+        plant.stopped(moment)
+        plant.recover()
+
+
+def test_clock_that_jumps_ahead_and_back_stops_the_arm_twice(plant: Plant) -> None:
+    """All sources at once, as after a change of the computer's clock; nothing is restarted."""
+    topics = ('joint_states', *(c.topic for c in ROBOT.cameras))
+    moment = time.monotonic()
+    plant.spoil.update((topic, shift(HOUR_NS)) for topic in topics)
+    plant.named('joint_states: the stamps jump ahead by 3', moment)
+    plant.stopped(moment)
+    plant.recover()  # in the new time
+    moment = time.monotonic()
+    plant.spoil.clear()
+    plant.named('joint_states: the stamps jump back by 3', moment)
+    plant.stopped(moment)
+    plant.recover()
+
+
+def test_limits_cut_what_a_policy_wants_too_much_of(bench: Bench, processes: Processes) -> None:
+    gripper = bench.record(Float64MultiArray, 'gripper_controller/commands', qos.RECORD)
+    plant = Plant(bench, processes, (WAVING, '--grip', '1000'))
+    moment = time.monotonic()
+    plant.recover()
+    plant.named('panda_finger_joint1: 1000 exceeds the scale 20', moment)
+    until(lambda: gripper[-1][1].data[0] == 20.0, what='the limit on the wire')
+    assert max(abs(m.data[0]) for _, m in gripper) == 20.0
+    plant.within_limits()
+
+
+def test_a_full_disk_ends_the_recording_and_nothing_else(plant: Plant, bench: Bench,
+                                                         processes: Processes) -> None:
+    disk = processes.folder / 'disk'
+    disk.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8m', 'none', disk],
+                      capture_output=True).returncode:
+        pytest.skip('mounting a small disk is not permitted here')
+    try:
+        recorder = processes.node('recorder_node', folder=disk, min_free_mb=6, buffer_mb=64)
+        start = bench.node.create_client(Trigger, 'recorder/start')
+
+        def begin() -> Trigger.Response | None:
+            future = start.call_async(Trigger.Request())
+            return until(future.done, 20.0, what='an answer') and future.result()
+
+        until(start.service_is_ready, what='the recorder')
+        assert begin().success
+        time.sleep(3.0)  # something to record
+        moment, moved = time.monotonic(), len(plant.wire)
+        (disk / 'junk').write_bytes(b'0' * 3 * 2**20)  # somebody else takes the room
+        plant.named('MB of free disk, expected 6 MB', moment)
+        saved = until(lambda: list(disk.glob('*.mcap')), what='the recording')
+        assert sum(contents(saved[0]).topics.values()) > 100  # it is whole and has its index
+        assert not begin().success, 'nothing is begun on a full disk'
+        if SLOW == 1:  # an overloaded machine may stop the arm for reasons of its own
+            assert all(np.any(m.data) for _, m in plant.wire[moved:]), 'the arm was not to stop'
+        plant.recover()
+        assert all(p.poll() is None for p in (plant.safety, plant.policy, plant.simulator))
+        (disk / 'junk').unlink()
+        assert begin().success  # with room again, without a restart
+        recorder.send_signal(signal.SIGTERM)
+        assert recorder.wait(timeout=20) == 0
+    finally:
+        subprocess.run(['umount', '-l', disk], check=True)
+
+
+def test_a_robot_driver_that_comes_back_is_recovered_from(plant: Plant) -> None:
+    """All its participants vanish from the domain and others come: nobody else is restarted."""
+    moment = plant.kill(plant.simulator)
+    plant.simulator.wait()
+    plant.stopped(moment)
+    plant.start_simulator()
+    plant.recover()
+
+
+def test_a_gate_that_comes_back_waits_to_be_enabled(plant: Plant) -> None:
+    plant.kill(plant.safety)
+    plant.safety.wait()
+    moment = time.monotonic()
+    plant.start_safety()
+    until(lambda: plant.wire[-1][0] > moment + 1.0, what='commands of the new gate')
+    time.sleep(1.0)
+    assert not any(np.any(m.data) for t, m in plant.wire if t > moment + 1.0)
+    until(lambda: plant.state() in ('disabled', 'ready'), what='a word of the new gate')
+    plant.recover()
+
+
+def test_a_stalled_inference_is_no_queue(bench: Bench, processes: Processes) -> None:
+    plant = Plant(bench, processes, (WAVING, '--stall-s', str(0.3 * SLOW)))
+    plant.recover()
+    moment = time.monotonic()
+    plant.named('no proposal for', moment)
+    plant.recover()
+    plant.within_limits()
+
+
+@pytest.mark.faults
+def test_a_camera_source_that_stands_still_or_dies_is_named(bench: Bench,
+                                                            processes: Processes) -> None:
+    plant = Plant(bench, processes, relay=False, driver=True)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        plant.recover()
+        moment = plant.kill(plant.camera, number)
+        named, stopped = plant.named(f'{WRIST}: nothing new', moment), plant.stopped(moment)
+        print(f'{number.name} of the camera source: named after {named * 1e3:.0f} ms, zero after '
+              f'{stopped * 1e3:.0f} ms')
+        assert named < 1.0 or SLOW > 1
+        plant.kill(plant.camera, signal.SIGCONT)
+    plant.camera.wait()
+    plant.start_camera()
+    plant.recover()
+    plant.within_limits()
+
+
+@pytest.mark.faults
+def test_a_simulator_that_stands_still_or_dies_stops_the_gate(plant: Plant) -> None:
+    moment = plant.kill(plant.simulator, signal.SIGSTOP)
+    print(f'SIGSTOP of the simulator: zero after {plant.stopped(moment) * 1e3:.0f} ms')
+    plant.named('joint_states: ', moment)
+    plant.kill(plant.simulator, signal.SIGCONT)
+    plant.recover()
+    moment = plant.kill(plant.simulator)
+    plant.stopped(moment)
+    plant.named('joint_states: nothing new', moment)
+    plant.simulator.wait()
+
+
+def test_without_the_gate_the_simulated_arm_stops_by_itself(plant: Plant) -> None:
+    watchdog = plant.watchdog()
+    plant.kill(plant.safety)
+    until(watchdog, what='the watchdog')
+    plant.safety.wait()
+
+
+@pytest.mark.faults
+def test_a_gate_that_stood_still_says_so_and_stops(plant: Plant) -> None:
+    watchdog = plant.watchdog()
+    moment = plant.kill(plant.safety, signal.SIGSTOP)
+    until(watchdog, what='the watchdog')
+    time.sleep(0.05 * SLOW)  # longer than its deadline in any case
+    plant.kill(plant.safety, signal.SIGCONT)
+    plant.named('the gate itself stood still', moment)
+    plant.stopped(moment)
+    plant.recover()

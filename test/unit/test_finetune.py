@@ -1,0 +1,148 @@
+"""Fine-tuning on a folder of recordings: all weights or few, and what it taught and unlearnt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from recordings import ROBOT, SENTENCE, record
+from typer.testing import CliRunner
+
+from gato_ros.config import ConfigError, to_dict
+from gato_ros.evaluation.before_after import before_after, known_task
+from gato_ros.model.architecture import load_architecture
+from gato_ros.model.gato import Gato
+from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.tools.cli import app
+from gato_ros.training.finetune import prepare
+from gato_ros.training.low_rank import adapt, merged
+from gato_ros.training.settings import load_settings
+
+
+def make_checkpoint(folder: Path, settings: dict[str, Any] | None = None) -> Path:
+    """Write an untrained checkpoint that says that it was trained in some way."""
+    architecture = load_architecture('tiny')
+    torch.manual_seed(0)
+    save_checkpoint(folder, CheckpointConfig(
+        architecture, ROBOT.timestep(), {'tcp_position': 3}, window_timesteps=2, temperature=0.5,
+        provenance={'settings': settings or {}, 'tasks': ['stack_wide', 'of somebody']}),
+        Gato(architecture, {'tcp_position': 3}).state_dict())
+    return folder
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return make_checkpoint(tmp_path / 'old')
+
+
+def finetune(tmp_path: Path, old: Path, *more: str) -> Any:
+    """Fine-tune for three steps on one demonstration of a success and one that nobody marked."""
+    demos = tmp_path / 'demos'
+    record(demos, steps=20), record(demos, '')
+    return CliRunner().invoke(app, [
+        'train', *more, '--from', str(old), '--demos', str(demos), '--out', str(tmp_path / 'run'),
+        '--set', 'steps=3', '--set', 'batch=8', '--set', 'data.timesteps=1', '--device', 'cpu',
+        '--json', str(tmp_path / 'figures.json')], catch_exceptions=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('settings', ['finetune', 'finetune_low_rank'])
+def test_it_learns_from_a_folder_and_reports_before_and_after(
+        tmp_path: Path, old: Path, settings: str) -> None:
+    more = [] if settings == 'finetune' else [settings, '--task', 'lift_red_narrow']
+    done = finetune(tmp_path, old, *more, '--episodes', '1')
+    assert done.exit_code == 0, done.output
+    assert '1 demonstrations, 20 timesteps, 3 steps' in done.output
+    assert 'left out: ' in done.output and 'does not say how it ended' in done.output
+    before, after = (load_checkpoint(folder) for folder in (old, tmp_path / 'run/checkpoint'))
+    config = after.config
+    assert (config.architecture, config.window_timesteps, config.temperature) == (
+        before.config.architecture, 2, 0.5)
+    assert after.config.provenance['tasks'] == ['of somebody', 'stack_wide']
+    weights = before.model.state_dict()
+    changed = {name for name, value in after.model.state_dict().items()
+               if not torch.equal(value, weights[name])}
+    assert 'blocks.0.attention.query.weight' in changed
+    assert ('embedding.table.weight' in changed) == (settings == 'finetune')
+    report = json.loads((tmp_path / 'run/report.json').read_text())
+    assert report == json.loads((tmp_path / 'figures.json').read_text())
+    rows = [(row['task'], row['taught'], row['before']['n'], row['after']['n'])
+            for row in report['tasks']]
+    other = [] if settings == 'finetune' else [('lift_red_narrow', False, 1, 1)]
+    assert rows == [('stack_wide', True, 1, 1), *other]
+    assert '| stack_wide | taught | 0.0 % (n = 1, 0.0 to 79.3)' in done.output
+    assert load_settings(tmp_path / 'run/settings.yaml').model == str(tmp_path / 'run/model.yaml')
+
+
+@pytest.mark.slow
+def test_without_a_comparison_it_only_trains(tmp_path: Path, old: Path) -> None:
+    done = finetune(tmp_path, old, '--episodes', '0')
+    assert done.exit_code == 0 and 'before and after' not in done.output
+    assert json.loads((tmp_path / 'figures.json').read_text())['tasks'] == []
+
+
+def test_steps_follow_from_the_demonstrations_and_the_rest_from_the_checkpoint(
+        tmp_path: Path) -> None:
+    trained = {'smoothing_bins': 2.5, 'steps': 9, 'learning_rate': 7.0,
+               'data': {'timesteps': 2, 'prompt_fraction': 0.125, 'episodes': 5,
+                        'folders': ['there']}}
+    old, demos = make_checkpoint(tmp_path / 'old', trained), tmp_path / 'demos'
+    for _ in range(5):
+        record(demos, steps=20)
+    failed = record(demos, 'failure')
+    found = prepare(demos, tmp_path / 'run', ROBOT, old)
+    assert len(found.episodes) == 5 and 'is marked as a failure' in found.refused[failed]
+    chosen = found.settings
+    assert (chosen.steps, chosen.batch, chosen.learning_rate) == (100, 64, 2e-4)
+    assert (chosen.data.timesteps, chosen.data.prompt_fraction, chosen.smoothing_bins) == (
+        2, 0.125, 2.5)
+    assert chosen.data.folders == (str(tmp_path / 'run/episodes'),) and chosen.data.episodes == 0
+    assert prepare(demos, tmp_path / 'run', ROBOT, old, changes={'steps': 7}).settings.steps == 7
+
+
+def test_a_change_of_low_rank_starts_at_nothing_and_merges_into_ordinary_weights() -> None:
+    torch.manual_seed(0)
+    model = Gato(load_architecture('tiny'))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adapt(model, 4)
+    learning = [name for name, value in model.named_parameters() if value.requires_grad]
+    assert learning and all(name.endswith(('.up', '.down')) for name in learning)
+    after = merged(model.state_dict())
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    layer = model.blocks[0].attention.query
+    torch.nn.init.normal_(layer.up)
+    x = torch.randn(3, layer.linear.in_features)
+    weight = merged(model.state_dict())['blocks.0.attention.query.weight']
+    assert torch.allclose(layer(x), x @ weight.T, atol=1e-5)
+    assert torch.linalg.matrix_rank(weight - before['blocks.0.attention.query.weight']) == 4
+    with pytest.raises(ConfigError, match='rank is 64, expected less than 64'):
+        adapt(Gato(load_architecture('tiny')), 64)
+
+
+def test_what_a_demonstration_shows_is_found_by_its_name_or_its_sentence() -> None:
+    assert known_task('stack_wide', 'anything') == 'stack_wide'
+    assert known_task(SENTENCE, SENTENCE) == 'stack_red_on_blue_wide'
+    assert known_task('fold the towel', 'fold the towel') == ''
+
+
+@pytest.mark.slow
+def test_one_task_under_two_names_is_compared_once(tmp_path: Path, old: Path) -> None:
+    changed = before_after(old, old, ['stack_red_on_blue_wide'], ['stack_wide'], 1, tmp_path,
+                           'panda_sim', workers=1)
+    assert [(change.task, change.taught) for change in changed] == [
+        ('stack_red_on_blue_wide', True)]
+
+
+def test_a_command_without_settings_or_demonstrations_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match='neither settings nor --demos are given'):
+        CliRunner().invoke(app, ['train'], catch_exceptions=False)
+
+
+def test_low_rank_settings_name_what_full_ones_do() -> None:
+    full, low = (to_dict(load_settings(name)) for name in ('finetune', 'finetune_low_rank'))
+    differing = {key for key in full if full[key] != low[key]}
+    assert differing == {'rank', 'learning_rate', 'weight_decay'}

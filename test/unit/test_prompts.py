@@ -1,0 +1,85 @@
+"""Prompts from words and from demonstrations."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recordings import ROBOT, SENTENCE, original, record
+from typer.testing import CliRunner
+
+from gato_ros.episodes.bag import import_bag
+from gato_ros.episodes.mcap_file import BagError
+from gato_ros.episodes.prompts import load_prompt, read_prompt, sentence_of
+from gato_ros.model.architecture import load_architecture
+from gato_ros.model.gato import Gato
+from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.policy.policy import GatoPolicy
+from gato_ros.spec import TORQUES
+from gato_ros.tokens.sequence import TimestepTokenizer
+from gato_ros.tools.cli import app
+
+
+def test_first_and_last_are_the_demonstrations_own_tokens(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    episode = import_bag(file, tmp_path / 'out', ROBOT).file
+    tokenizer = TimestepTokenizer(ROBOT.timestep())
+    for end, chosen in (('first', (0, 1, 2)), ('last', (7, 8, 9))):
+        for source in (file, episode):
+            blocks = read_prompt(source, ROBOT, end, 3).blocks
+            for block, step in zip(blocks, chosen, strict=True):
+                observation, effort = original(step)
+                same = tokenizer.encode(observation.images, observation.proprioception,
+                                        {TORQUES: effort})
+                assert block.ids.tolist() == same.ids.tolist()
+                assert np.array_equal(block.patches, same.patches)
+
+
+def test_a_demonstration_is_pinned_and_stays(tmp_path: Path) -> None:
+    architecture = load_architecture('tiny')
+    save_checkpoint(tmp_path, CheckpointConfig(architecture, ROBOT.timestep()),
+                    Gato(architecture).state_dict())
+    policy = GatoPolicy(load_checkpoint(tmp_path), ROBOT.timestep())
+    blocks = load_prompt(f'{record(tmp_path / "demos")}#last', ROBOT, 3)
+    policy.reset(blocks)
+    for step in range(30):  # more than the window holds
+        policy.act(ROBOT.example_observation(step))
+    taken = sum(map(len, blocks))
+    assert policy.window.pinned == taken and policy.window.visible[:taken].all()
+
+
+def test_what_cannot_be_a_prompt(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    assert load_prompt(SENTENCE, ROBOT) == SENTENCE
+    for words, steps, says in ((f'{file}#middle', 3, 'expected first or last'),
+                               (f'{file}#last', 11, 'has 10 timesteps, expected at least 11'),
+                               (f'{file}#last', 18, 'expected 1 to 17'),
+                               (f'{tmp_path}/none.mcap', 3, 'cannot be read')):
+        with pytest.raises(BagError, match=says):
+            load_prompt(words, ROBOT, steps)
+    other = dataclasses.replace(ROBOT, name='other', cameras=ROBOT.cameras[:1])
+    with pytest.raises(BagError, match='was recorded by robot'):
+        load_prompt(f'{file}#last', other)
+
+
+def test_what_a_demonstration_shows_is_its_sentence(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    episode = import_bag(file, tmp_path / 'out', ROBOT).file
+    for words in (SENTENCE, f'{file.name}#last', f'out/{episode.name}#first'):
+        assert sentence_of(words, tmp_path) == SENTENCE
+    with pytest.raises(BagError, match='cannot be read'):
+        sentence_of('none.mcap', tmp_path)
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    file = record(tmp_path)
+    (tmp_path / 'torn.mcap').write_bytes(file.read_bytes()[:2000])
+    listed = CliRunner().invoke(app, ['prompts', 'list', str(tmp_path)]).output
+    assert SENTENCE in listed and f'{file}#first, {file}#last: 10 timesteps' in listed
+    assert 'no: ' in listed and 'torn.mcap is cut off' in listed
+    checked = CliRunner().invoke(app, ['prompts', 'check', f'{file}#last'])
+    assert checked.exit_code == 0 and 'yes: 224 of 1024 tokens stay pinned' in checked.output
+    shown = CliRunner().invoke(app, ['prompts', 'show', f'{file}#first', '--steps', '2']).output
+    assert shown.count('56 tokens, 32 of them patches') == 2
