@@ -197,6 +197,7 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         until(lambda: 'messages' in page.text('recorder'), what='the recorder in the page')
         page.press('[data-ask="record"]')
         until(lambda: 'recording stack_the_red' in page.text('recorder'), what='a recording')
+        until(lambda: joints, what="the arm's joints")
         person, hands, deadline = Person(SEED, 0.008, 0.1), Hands(page), time.monotonic() + 400
 
         def results() -> list[dict[str, Any]]:
