@@ -30,6 +30,8 @@ from typing import Any
 
 import numpy as np
 
+from gato_ros.tools.demo import free_domain
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'test' / 'ros'))
 BARS_MS = {'picture': 150.0, 'key': 50.0, 'rest': 100.0}
@@ -209,7 +211,7 @@ def main() -> int:
     parser.add_argument('--seconds', type=float, default=30.0, help='of pictures')
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
-    os.environ.update(ROS_DOMAIN_ID='101',  # the tests draw theirs from 1 to 100
+    os.environ.update(ROS_DOMAIN_ID=str(free_domain()),
                       ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
     import rclpy
     from browser import Browser

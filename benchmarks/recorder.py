@@ -21,6 +21,8 @@ from pathlib import Path
 
 import yaml
 
+from gato_ros.tools.demo import free_domain
+
 ROOT = Path(__file__).resolve().parents[1]
 CAMERAS, HEIGHT, WIDTH, IMAGE_HZ, JOINT_HZ = 3, 480, 640, 20, 500
 
@@ -82,7 +84,7 @@ def main() -> int:
     if args.publish:
         publish(args.seconds)
         return 0
-    os.environ.update(ROS_DOMAIN_ID='101',  # the tests draw theirs from 1 to 100
+    os.environ.update(ROS_DOMAIN_ID=str(free_domain()),
                       ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
     import rclpy
     from std_srvs.srv import SetBool, Trigger

@@ -21,8 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gato_ros.tools.demo import free_domain
+
 os.environ.setdefault('GATO_SLOW', '1')
-os.environ.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randrange(1, 100)))
+os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ['PYTHONPATH'] = str(Path(__file__).resolve().parents[2])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,11 @@ class Robot:
 
     def ready(self) -> bool:
         """Whether the recorder listens to everything."""
-        return all(publisher.get_subscription_count() for publisher in
-                   (*self._images.values(), self._joints, self._sent, self._prompt))
+        if not all(publisher.get_subscription_count() for publisher in
+                   (*self._images.values(), self._joints, self._sent, self._prompt)):
+            return False
+        time.sleep(0.5)  # a listener is known here a moment before it knows of us
+        return True
 
     def say(self, words: str) -> None:
         self._prompt.publish(String(data=words))
