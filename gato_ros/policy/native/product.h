@@ -7,12 +7,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <type_traits>
 #include <vector>
 #if defined(__F16C__)
 #include <immintrin.h>
+#endif
+#if defined(__linux__)
+#include <sys/mman.h>
 #endif
 
 namespace {
@@ -25,6 +29,7 @@ constexpr int LANES = 8, TILE = 3;
 constexpr int LANES = 4, TILE = 5;
 #endif
 constexpr int PANEL = 4 * LANES;
+constexpr size_t LARGE_PAGE = 1 << 21, FAR_SIZE = LARGE_PAGE / 2;  // a matrix that no cache keeps
 #if defined(__x86_64__)
 #define IN_REGISTER(lane) __asm__("" : "+v"(lane))
 #else
@@ -86,17 +91,24 @@ Lane gelu(Lane x) {
     return 0.5f * x * (x < 0 ? tail : 2.0f - tail);
 }
 
-// Memory that begins with a cache line: registers that straddle two of them cost a fifth more.
+// Memory that begins with a cache line: registers that straddle two of them cost a fifth more. Much
+// of it lies in large pages where the system has them: a stream crosses fewer of their ends.
 template <class Number>
 struct Aligned {
     using value_type = Number;
-    static constexpr std::align_val_t LINE{64};
+    static constexpr size_t LINE = 64;
     Aligned() = default;
     template <class Other> Aligned(const Aligned<Other>&) {}
     Number* allocate(size_t n) {
-        return static_cast<Number*>(::operator new(n * sizeof(Number), LINE));
+        const size_t size = n * sizeof(Number), align = size < FAR_SIZE ? LINE : LARGE_PAGE;
+        void* found = std::aligned_alloc(align, (size + align - 1) / align * align);
+        if (!found) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+        if (align == LARGE_PAGE) madvise(found, size, MADV_HUGEPAGE);
+#endif
+        return static_cast<Number*>(found);
     }
-    void deallocate(Number* p, size_t) { ::operator delete(p, LINE); }
+    void deallocate(Number* p, size_t) { std::free(p); }
     bool operator==(const Aligned&) const { return true; }
     bool operator!=(const Aligned&) const { return false; }
 };
@@ -128,14 +140,20 @@ void gelu(float* x, size_t count) {
 }
 
 // y (TOKENS, width) = x (TOKENS, columns) times one panel (columns, WIDE * LANES); y += with `add`.
-template <int TOKENS, int WIDE, class Weight>
-void tile(const Weight* panel, const float* x, int x_stride, int columns, float* y, int y_stride,
+// FAR: the panel comes from memory, not from a cache, so it is asked for early. Inlined into its
+// callers it would run out of registers.
+template <int TOKENS, int WIDE, bool FAR = false, class Weight>
+__attribute__((noinline)) void tile(const Weight* panel, const float* x, int x_stride, int columns, float* y, int y_stride,
           int width, bool add) {
     constexpr int CHAINS = TOKENS == 1 ? 2 : 1;  // enough sums under way to hide latency
+    constexpr int AHEAD = 2048;  // bytes; measured: 1,024 to 8,192 differ little
     Lane total[CHAINS][TOKENS][WIDE] = {};
     auto add_column = [&](int column, Lane (&sums)[TOKENS][WIDE]) {
         Lane row[WIDE], value[TOKENS];
-        load_row<WIDE>(panel + size_t(column) * WIDE * LANES, row);
+        const Weight* from = panel + size_t(column) * WIDE * LANES;
+        load_row<WIDE>(from, row);
+        for (size_t i = 0; FAR && i < WIDE * LANES * sizeof(Weight); i += 64)
+            __builtin_prefetch(reinterpret_cast<const char*>(from) + AHEAD + i);
         for (int t = 0; t < TOKENS; t++) value[t] = Lane{} + x[size_t(t) * x_stride + column];
         for (int v = 0; v < WIDE; v++) {
             IN_REGISTER(row[v]);  // else it is loaded anew for each token
@@ -182,7 +200,11 @@ void product(const Weight* panel, const float* x, int x_stride, int tokens, int 
 // The same, for which a panel that many tokens need is turned into float32 once, part by part.
 template <int WIDE, class Weight>
 void several(const Weight* panel, const float* x, int x_stride, int tokens, int columns, float* y,
-             int y_stride, int width, bool add) {
+             int y_stride, int width, bool add, bool far) {
+    if (far && tokens == 1) {
+        tile<1, WIDE, true>(panel, x, x_stride, columns, y, y_stride, width, add);
+        return;
+    }
     if (std::is_same<Weight, float>::value || tokens <= 2 * TILE) {
         product<WIDE>(panel, x, x_stride, tokens, columns, y, y_stride, width, add);
         return;
@@ -230,11 +252,12 @@ struct Matrix {
     template <int WIDE, class Weight>
     void multiply(const Weight* panels, const float* x, int tokens, float* y, bool add,
                   int threads) const {
-        int count = padded(rows, panel) / panel;
+        const int count = padded(rows, panel) / panel;
+        const bool far = bytes() >= FAR_SIZE;
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
         for (int p = 0; p < count; p++)
             several<WIDE>(panels + size_t(p) * columns * panel, x, columns, tokens, columns,
-                          y + p * panel, rows, std::min(panel, rows - p * panel), add);
+                          y + p * panel, rows, std::min(panel, rows - p * panel), add, far);
     }
 
     template <class Weight>

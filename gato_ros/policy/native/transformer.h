@@ -20,6 +20,7 @@ struct Table {
         if constexpr (std::is_same<Number, float>::value) return full.data();
         else return half.data();
     }
+    bool far() const { return full.size() * 4 + half.size() * 2 >= FAR_SIZE; }
     template <class Number>
     const Number* data() const { return const_cast<Table*>(this)->data<Number>(); }
 };
@@ -161,13 +162,14 @@ struct Model {
     }
 
     template <int WIDE, class Number>
-    void mix(const Number* values, const float* weights, int tokens, float* answers) const {
+    void mix(const Number* values, bool far, const float* weights, int tokens,
+             float* answers) const {
         for (int p = 0; p < value_panels; p++)
             for (const Run& run : runs)
                 several<WIDE>(values + (size_t(p) * size.slots + run.slot) * WIDE * LANES,
                               weights + run.slot, room + LANES, tokens, run.length,
                               answers + p * WIDE * LANES, inner,
-                              std::min(WIDE * LANES, size.key - p * WIDE * LANES), true);
+                              std::min(WIDE * LANES, size.key - p * WIDE * LANES), true, far);
     }
 
     // One head's answers (tokens, key) to queries, both with rows of `inner`.
@@ -198,20 +200,22 @@ struct Model {
             for (int p = 0; p < room / PANEL; p++)
                 if (wanted_slots[p])
                     several<4>(keys + size_t(p) * PANEL * key, contents, key, count, key,
-                               scores + p * PANEL, score_row, PANEL, false);
+                               scores + p * PANEL, score_row, PANEL, false, layer.keys.far());
             for (int p = 0; p < reach / PANEL; p++)
                 if (wanted_distances[p])
                     several<4>(places_by_distance + size_t(p) * PANEL * key, distances, key,
-                               count, key, places + p * PANEL, place_row, PANEL, false);
+                               count, key, places + p * PANEL, place_row, PANEL, false,
+                               layer.distances.far());
             float shares[BLOCK];
             for (int t = 0; t < count; t++)
                 shares[t] = 1 / weigh(position[slots[first + t]], scores + size_t(t) * score_row,
                                       places + size_t(t) * place_row);
             float* answer = answers + size_t(first) * inner;
             for (int t = 0; t < count; t++) std::fill_n(answer + size_t(t) * inner, key, 0.0f);
-            value_wide == 1   ? mix<1>(values, scores, count, answer)
-            : value_wide == 2 ? mix<2>(values, scores, count, answer)
-                              : mix<4>(values, scores, count, answer);
+            const bool far = layer.values.far();
+            value_wide == 1   ? mix<1>(values, far, scores, count, answer)
+            : value_wide == 2 ? mix<2>(values, far, scores, count, answer)
+                              : mix<4>(values, far, scores, count, answer);
             for (int t = 0; t < count; t++)
                 for (int d = 0; d < key; d++) answer[size_t(t) * inner + d] *= shares[t];
         }
