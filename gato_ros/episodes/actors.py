@@ -1,4 +1,4 @@
-"""Who acted when, by the marks in a recording: a person, a policy, or nobody."""
+"""The marks in a recording: who acted when (a person, a policy, nobody), and remarks."""
 
 from __future__ import annotations
 
@@ -34,17 +34,26 @@ class Actors:
         return PERSON in self.names
 
 
-def read_actors(file: Path, namespace: str = '') -> Actors:
-    """Read the marks of teleop_node; remarks of other kinds on the topic are let alone.
+def read_mark(words: str) -> tuple[int, str] | None:
+    """Return stamp and actor of one mark of teleop_node; None for an operator's remark."""
+    try:
+        mark = json.loads(words)
+        return int(mark['stamp_ns']), str(mark['actor'])
+    except (ValueError, TypeError, KeyError):
+        return None
 
-    Raises BagError for a file that cannot be read.
-    """
-    topic = f'{namespace}/{MARK}'.strip('/')
-    found: dict[int, str] = {}
-    for msg in read_messages(file, {topic: WORDS})[topic]:
-        try:
-            mark = json.loads(msg.data)
-            found[int(mark['stamp_ns'])] = str(mark['actor'])
-        except (ValueError, TypeError, KeyError):
-            continue
+
+def read_actors(file: Path, namespace: str = '') -> Actors:
+    """Read the marks of a recording; BagError for a file that cannot be read."""
+    found = dict(filter(None, map(read_mark, _words(file, namespace))))
     return Actors(tuple(sorted(found)), tuple(found[stamp] for stamp in sorted(found)))
+
+
+def read_remarks(file: Path, namespace: str = '') -> list[str]:
+    """Return what operators said while it was recorded; BagError as above."""
+    return [words for words in _words(file, namespace) if read_mark(words) is None]
+
+
+def _words(file: Path, namespace: str) -> list[str]:
+    topic = f'{namespace}/{MARK}'.strip('/')
+    return [msg.data for msg in read_messages(file, {topic: WORDS})[topic]]

@@ -208,6 +208,8 @@ class Cockpit:
             self._node.policy_on = bool(message['on'])
         elif kind == 'prompt':
             self._view.say(str(message['words'])[:500])
+        elif kind == 'remark':
+            return self._view.remark(str(message['words'])[:500])
         elif kind == 'ask' and message['what'] in SERVICES:
             if message['what'] == 'stop':
                 self._node.policy_on = False

@@ -2,7 +2,8 @@
 
     in   the cameras and joint states of the robot's YAML file; prompt (String); sent_effort
     out  proposed_effort  JointState with the stamp of the observation that it answers
-         ~/timing         String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window
+         ~/timing         String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window,
+                         window_capacity
          ~/heartbeat      DiagnosticStatus at 50 Hz (see heartbeat.py)
          /diagnostics
 
@@ -63,7 +64,7 @@ class PolicyNode(ManagedNode):
         self._sequence = -1, 0  # the numbers of its prompt and of its epoch
         self._message, self._level = 'waiting for observations', diagnostics.STALE
         self._statistics = diagnostics.StepStatistics()
-        self._window, self._engine = 0, ''
+        self._window, self._capacity, self._engine = 0, 0, ''
 
         self._proposed = self.create_lifecycle_publisher(JointState, 'proposed_effort',
                                                          qos.COMMAND)
@@ -202,12 +203,15 @@ class PolicyNode(ManagedNode):
         self._proposed.publish(self._proposal)
         latency_ms = (time.monotonic() - snapshot.arrived_s) * 1e3
         self._statistics.add(latency_ms, skipped)
-        self._window = getattr(getattr(policy, 'window', None), 'tokens', 0)
+        window = getattr(policy, 'window', None)
+        self._window = getattr(window, 'tokens', 0)
+        self._capacity = getattr(window, 'capacity', 0)
         self._change(diagnostics.OK, 'answering')
         self._timing.publish(String(data=json.dumps({
             'stamp_ns': action.stamp_ns, 'latency_ms': round(latency_ms, 3),
             'timing_ms': {name: round(value, 3) for name, value in action.timing_ms.items()},
-            'tokens': np.asarray(action.tokens).tolist(), 'window': self._window})))
+            'tokens': np.asarray(action.tokens).tolist(), 'window': self._window,
+            'window_capacity': self._capacity})))
 
     def _refuse(self, level: bytes, reason: str) -> None:
         """Count a reason once a control period; no proposal goes out, so the gate will stop."""
@@ -231,7 +235,7 @@ class PolicyNode(ManagedNode):
             level = max(level, diagnostics.WARN)
             message = f'{message}; {self._prompter.refusal}'
         self._diagnostics.publish(level, message, {
-            **self._statistics.values(), 'tokens_in_window': self._window,
+            **self._statistics.values(), 'tokens_in_window': self._window, 'window_capacity': self._capacity,
             'prompt': self._prompter.words, 'prompt_id': self._prompter.identity,
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,

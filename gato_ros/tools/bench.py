@@ -100,6 +100,7 @@ def run_bench(settings: BenchSettings) -> dict[str, Any]:
         'agreement': bench_versus.agreement, 'graph': bench_graph.graph}
     report: dict[str, Any] = {'machine': machine(settings)}
     for part in settings.parts:
+        print(f'measuring: {part}', flush=True)  # all parts together take half an hour
         try:
             report[part] = measure[part](settings)
         except ModuleNotFoundError as error:

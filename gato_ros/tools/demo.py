@@ -27,6 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.episodes.actors import PERSON, read_mark
 from gato_ros.evaluation.statistics import Rate
 from gato_ros.spec import RobotSpec, load_robot
 
@@ -328,7 +329,7 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
                       f'{result["sim_s"]:.2f} s', flush=True)
 
         def on_mark(msg: String) -> None:
-            if json.loads(msg.data).get('actor') == 'person':
+            if (read_mark(msg.data) or (0, ''))[1] == PERSON:
                 assisted.add(len(results))
 
         for camera in robot.cameras:

@@ -28,6 +28,7 @@ def files_of(place: Path) -> list[Path]:
 @app.command()
 def info(place: Folder) -> None:
     """Show what a recording holds: task, outcome, length, messages by topic, what was lost."""
+    from gato_ros.episodes.actors import read_remarks
     from gato_ros.episodes.inspect import contents
     for file in files_of(place):
         found = contents(file)
@@ -38,6 +39,8 @@ def info(place: Folder) -> None:
         for key in ('began', 'source', 'version', 'note', 'recovered', 'trimmed'):
             if about.get(key):
                 typer.echo(f'  {key}: {about[key]}')
+        for words in read_remarks(file):
+            typer.echo(f'  remark: {words}')
         for topic, count in found.topics.items():
             lost = found.lost.get(topic.strip('/'), 0)
             typer.echo(f'  {count:7} {topic}' + (f', {lost} lost' if lost else ''))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.episodes.actors import read_remarks
 from gato_ros.episodes.inspect import Verdict, inspect
 from gato_ros.episodes.mcap_file import BagError
 from gato_ros.spec import RobotSpec
@@ -61,11 +62,13 @@ def article(verdict: Verdict) -> str:
     if len(often) > SENTENCES:
         said += f'<li>{len(often) - SENTENCES} other sentences'
     strips = ''.join(strip(name, pictures) for name, pictures in verdict.pictures.items())
+    remarks = ''.join(f'<li>{escape(words)}' for words in read_remarks(found.file))
     mark = (f'<p class=no>No training data: {escape(verdict.refusal)}.</p>' if verdict.refusal
             else '<p class=yes>May become training data.</p>')
     return (f'<article><h2>{escape(found.file.name)}</h2>'
             f'<p>{escape(about.get("sentence") or "no task")}. {escape("; ".join(facts))}.</p>'
-            f'{mark}{strips}{f"<p>The gate said:</p><ul>{said}</ul>" if said else ""}</article>')
+            f'{mark}{strips}{f"<p>Remarks:</p><ul>{remarks}</ul>" if remarks else ""}'
+            f'{f"<p>The gate said:</p><ul>{said}</ul>" if said else ""}</article>')
 
 
 def strip(camera: str, pictures: Sequence[np.ndarray]) -> str:

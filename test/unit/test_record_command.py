@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mcap_ros2._dynamic import serialize_dynamic
 from recordings import (
     FRONT,
     ROBOT,
@@ -23,19 +24,24 @@ from recordings import (
 )
 from typer.testing import CliRunner, Result
 
-from gato_ros.episodes.definitions import DIAGNOSTICS
+from gato_ros.episodes.definitions import DEFINITIONS, DIAGNOSTICS, WORDS
 from gato_ros.episodes.episode_file import PART
 from gato_ros.episodes.inspect import contents, inspect, refusals, trim
 from gato_ros.episodes.mcap_file import BagError
 from gato_ros.episodes.session import Session
+from gato_ros.episodes.topics import MARK
 from gato_ros.tools.cli import app
 
 
-def record(folder: Path, outcome: str = 'success', steps: int = STEPS) -> Path:
+def record(folder: Path, outcome: str = 'success', steps: int = STEPS,
+           remark: str = '') -> Path:
     session = Session(ROBOT, folder, {'source': 'teleoperation'}, min_free_mb=1)
     session.start('lift <the> red block', 'lift_red_wide')
     for topic, log_ns, data in serialised(steps):
         session.write(topic, log_ns, data)
+    if remark:
+        words = serialize_dynamic(WORDS, DEFINITIONS[WORDS])[WORDS]
+        session.write(MARK, log_ns, words({'data': remark}))
     return session.save(outcome).file
 
 
@@ -84,15 +90,18 @@ def test_trim_keeps_the_middle(tmp_path: Path) -> None:
 
 def test_the_report_is_one_page_with_pictures(tmp_path: Path) -> None:
     record(tmp_path), record(tmp_path, '')
+    (tmp_path / 'remarks').mkdir()
+    record(tmp_path / 'remarks', remark='<slipped> once').rename(tmp_path / 'third.mcap')
     page = tmp_path / 'report.html'
     assert run('report', tmp_path, '--out', page).exit_code == 0
     text = page.read_text()
-    assert '1 of 2 may become training data' in text
+    assert '2 of 3 may become training data' in text
     assert 'nobody has marked how it ended' in text
     assert 'lift &lt;the&gt; red block' in text and '<the>' not in text
+    assert '&lt;slipped&gt; once' in text
     assert '<script' not in text and 'http' not in text  # nothing is loaded
     pictures = re.findall(r'data:image/jpeg;base64,([^"]+)', text)
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[0]), np.uint8), 1)
     assert picture.shape == (96, 6 * 96, 3)
 

@@ -101,7 +101,7 @@ function show(state) {
   if ($('speed').value !== show.speed) put($('fast'), `${Math.round(100 * (show.speed = $('speed').value))} %`);
   const last = state.policy;
   if (policy) put($('prompt'), `Prompt: ${policy.prompt || 'none'}`);
-  put($('step'), last.tokens ? `${policy ? policy.message + '; ' : ''}latency ${last.latency_ms} ms, ${last.window} tokens in the window` : '');
+  put($('step'), last.tokens ? `${policy ? policy.message + '; ' : ''}latency ${last.latency_ms} ms, ${last.window}${last.window_capacity ? ` of ${last.window_capacity}` : ''} tokens in the window` : '');
   if (state.image_age_ms.length) put($('age'), `Image age: ${state.image_age_ms[0]} ms, 95 % below ${state.image_age_ms[1]} ms`);
   for (const word of state.words) log(`${word.who}: ${word.words}`, word.level);
   if (state.torques.length) keep(torques, state.torques.map((x, i) => x / hello.scale[i]));
@@ -241,6 +241,10 @@ for (const button of document.querySelectorAll('[data-ask]')) {
 $('stop').addEventListener('click', () => { letGo(); say({ type: 'ask', what: 'stop' }); });
 $('policy').addEventListener('click', () => say({ type: 'policy', on: $('policy').getAttribute('aria-pressed') !== 'true' }));
 $('say').addEventListener('click', () => say({ type: 'prompt', words: $('words').value }));
+$('remark').addEventListener('change', () => {
+  if ($('remark').value) say({ type: 'remark', words: $('remark').value });
+  $('remark').value = '';
+});
 $('show').addEventListener('click', () => { if ($('shown').value) say({ type: 'prompt', words: $('shown').value }); });
 setInterval(tell, HELD_MS);
 connect();

@@ -143,7 +143,8 @@ void gelu(float* x, size_t count) {
 // FAR: the panel comes from memory, not from a cache, so it is asked for early. Inlined into its
 // callers it would run out of registers.
 template <int TOKENS, int WIDE, bool FAR = false, class Weight>
-__attribute__((noinline)) void tile(const Weight* panel, const float* x, int x_stride, int columns, float* y, int y_stride,
+__attribute__((noinline))
+void tile(const Weight* panel, const float* x, int x_stride, int columns, float* y, int y_stride,
           int width, bool add) {
     constexpr int CHAINS = TOKENS == 1 ? 2 : 1;  // enough sums under way to hide latency
     constexpr int AHEAD = 2048;  // bytes; measured: 1,024 to 8,192 differ little
