@@ -42,6 +42,7 @@ from gato_ros.nodes.gate_report import GateReport
 from gato_ros.nodes.params import declare
 from gato_ros.nodes.safety_params import PARAMS
 from gato_ros.nodes.scheduling import SAFETY, take
+from gato_ros.nodes.transport import avoid_shared_memory
 from gato_ros.safety.gate import Command, Joints
 from gato_ros.safety.guard import Guard, GuardSettings
 from gato_ros.spec import load_robot
@@ -226,6 +227,7 @@ def main() -> int:
     leaving = threading.Event()
     node = None
     try:
+        avoid_shared_memory()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: leaving.set())
