@@ -235,7 +235,8 @@ class PolicyNode(ManagedNode):
             level = max(level, diagnostics.WARN)
             message = f'{message}; {self._prompter.refusal}'
         self._diagnostics.publish(level, message, {
-            **self._statistics.values(), 'tokens_in_window': self._window, 'window_capacity': self._capacity,
+            **self._statistics.values(), 'tokens_in_window': self._window,
+            'window_capacity': self._capacity,
             'prompt': self._prompter.words, 'prompt_id': self._prompter.identity,
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,

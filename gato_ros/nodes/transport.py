@@ -19,9 +19,9 @@ SETTLED = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE',
 
 
 def avoid_shared_memory() -> None:
-    """Choose UDP for this process; before rclpy.init. Other middleware than Fast DDS stays as it is.
+    """Choose UDP for this process, before rclpy.init; other middleware than Fast DDS is let alone.
 
-    With LOCALHOST Fast DDS's ROS layer chooses the transports itself, so a profile takes its place.
+    With LOCALHOST its ROS layer chooses the transports itself, so a profile takes its place.
     """
     if (rclpy.get_rmw_implementation_identifier() != 'rmw_fastrtps_cpp'
             or any(os.environ.get(name) for name in SETTLED)):
