@@ -137,8 +137,12 @@ def draw(report: Mapping[str, Any], file: Path) -> None:
     panels = len(races) + 3 * bool(growth) + ('every' in long)
     if not panels:
         return
-    figure, axes = plt.subplots(1, panels, figsize=(5 * panels, 4), squeeze=False)
-    spots = iter(axes[0])
+    columns = min(panels, 3)
+    figure, axes = plt.subplots(-(-panels // columns), columns, squeeze=False,
+                                figsize=(6 * columns, 4 * -(-panels // columns)))
+    spots = iter(axes.flat)
+    for axis in list(axes.flat)[panels:]:
+        axis.set_axis_off()
     for model, race in races.items():
         axis, names = next(spots), list(race['cpu_ms'])
         axis.barh(names, [race['cpu_ms'][name]['p50'] for name in names])
@@ -172,7 +176,7 @@ def draw(report: Mapping[str, Any], file: Path) -> None:
             values = np.array(long[name]) / (100 if 'MB' in name else 1)
             axis.plot(np.arange(len(values)) * long['every'], values, label=label)
         axis.set(xlabel='steps of one episode', ylim=(0, None))
-        axis.legend()
+        axis.legend(loc='center right')
     figure.tight_layout()
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=80)
     plt.close(figure)
