@@ -20,7 +20,6 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from gato_ros.episodes.actors import read_remarks
 from gato_ros.episodes.bag import read_demonstration
 from gato_ros.episodes.mcap_file import read_about
 from gato_ros.nodes import convert, qos
@@ -196,14 +195,8 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         page.value(f'document.getElementById("words").value = "{SENTENCE}"')
         page.press('#say')
         until(lambda: 'messages' in page.text('recorder'), what='the recorder in the page')
-        remark = ('(() => { const box = document.getElementById("remark"); box.value = "in a '
-                  'corner"; box.dispatchEvent(new Event("change")); })()')
-        page.value(remark)
-        until(lambda: 'the remark' in page.text('log'), what='no recording for the remark')
         page.press('[data-ask="record"]')
         until(lambda: 'recording stack_the_red' in page.text('recorder'), what='a recording')
-        page.value(remark)
-        until(lambda: 'noted: in a corner' in page.text('log'), what='the remark')
         until(lambda: joints, what="the arm's joints")
         person, hands, deadline = Person(SEED, 0.008, 0.1), Hands(page), time.monotonic() + 400
 
@@ -228,7 +221,6 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         browser.close()
     about = read_about(file)
     assert (about['sentence'], about['outcome']) == (SENTENCE, 'success')
-    assert read_remarks(file) == ['in a corner']
     assert len(read_demonstration(file, ROBOT).steps) > 60
 
 
