@@ -17,7 +17,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from gato_ros.episodes.topics import MARK
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.mailbox import Letter
 
@@ -50,7 +49,6 @@ class View:
         self._numbered = 0
         self._words: deque[dict[str, Any]] = deque(maxlen=WORDS)
         self._prompt = node.create_publisher(String, 'prompt', qos.PROMPT)
-        self._remarks = node.create_publisher(String, MARK, qos.EVENTS)
         self._clients = {key: node.create_client(kind, name)
                          for key, (name, kind) in SERVICES.items()}
         node.create_subscription(JointState, 'sent_effort', self._on_sent, qos.EVENTS)
@@ -130,7 +128,7 @@ class View:
         """Put an operator's words into the recording that is open, and say what became of them."""
         if not self._status.get('recorder', {}).get('recording'):
             return f'nothing is being recorded, so the remark {words!r} is not kept'
-        self._remarks.publish(String(data=words))
+        self._node.remark(words)
         return f'noted: {words}'
 
     async def ask(self, what: str, yes: bool = True) -> str:

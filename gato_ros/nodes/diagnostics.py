@@ -60,14 +60,14 @@ class StepStatistics:
         self._refused_s = -float('inf')
         self.refusals: Counter[str] = Counter()
         self._ends: deque[float] = deque(maxlen=1000)
-        self._latencies_ms: deque[float] = deque(maxlen=1000)
+        self._latencies_ms = Spread()
 
     def add(self, latency_ms: float, skipped: int) -> None:
         """Count a step that has just ended, and the control periods left out before it."""
         self.steps += 1
         self.skipped += skipped
         self._ends.append(time.monotonic())
-        self._latencies_ms.append(latency_ms)
+        self._latencies_ms.add(latency_ms)
 
     def refuse(self, reason: str, bad: bool, period_s: float) -> None:
         """Count a reason once in ``period_s``; every time for what is bad, not only too old."""
@@ -78,11 +78,11 @@ class StepStatistics:
 
     def values(self) -> dict[str, object]:
         """Return the figures: rate over five seconds, latency over the last thousand steps."""
-        latencies = np.array(list(self._latencies_ms) or [0.0])
+        latency_ms = self._latencies_ms.percentile
         ends = [end for end in list(self._ends) if end > time.monotonic() - 5.0]
         rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else 0.0
         return {'rate_hz': f'{rate:.2f}', 'steps': self.steps, 'skipped_periods': self.skipped,
-                'latency_ms_p50': f'{np.percentile(latencies, 50):.1f}',
-                'latency_ms_p99': f'{np.percentile(latencies, 99):.1f}',
-                'latency_ms_max': f'{latencies.max():.1f}',
+                'latency_ms_p50': f'{latency_ms(50):.1f}',
+                'latency_ms_p99': f'{latency_ms(99):.1f}',
+                'latency_ms_max': f'{latency_ms(100):.1f}',
                 'refusals': json.dumps(dict(self.refusals))}

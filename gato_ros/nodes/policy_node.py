@@ -2,8 +2,7 @@
 
     in   the cameras and joint states of the robot's YAML file; prompt (String); sent_effort
     out  proposed_effort  JointState with the stamp of the observation that it answers
-         ~/timing         String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window,
-                         window_capacity
+         ~/timing         String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window
          ~/heartbeat      DiagnosticStatus at 50 Hz (see heartbeat.py)
          /diagnostics
 
@@ -115,6 +114,7 @@ class PolicyNode(ManagedNode):
             raise ConfigError(self._prompter.refusal)
         policy = self._load(self._params, self._robot)
         self._engine = getattr(getattr(policy, 'engine', None), 'name', 'unknown')
+        self._capacity = getattr(getattr(policy, 'window', None), 'capacity', 0)
         if slow := getattr(policy, 'slow', ''):
             self._engine += f', for {slow}'
             self.get_logger().warning(self._engine)
@@ -203,15 +203,12 @@ class PolicyNode(ManagedNode):
         self._proposed.publish(self._proposal)
         latency_ms = (time.monotonic() - snapshot.arrived_s) * 1e3
         self._statistics.add(latency_ms, skipped)
-        window = getattr(policy, 'window', None)
-        self._window = getattr(window, 'tokens', 0)
-        self._capacity = getattr(window, 'capacity', 0)
+        self._window = getattr(getattr(policy, 'window', None), 'tokens', 0)
         self._change(diagnostics.OK, 'answering')
         self._timing.publish(String(data=json.dumps({
             'stamp_ns': action.stamp_ns, 'latency_ms': round(latency_ms, 3),
             'timing_ms': {name: round(value, 3) for name, value in action.timing_ms.items()},
-            'tokens': np.asarray(action.tokens).tolist(), 'window': self._window,
-            'window_capacity': self._capacity})))
+            'tokens': np.asarray(action.tokens).tolist(), 'window': self._window})))
 
     def _refuse(self, level: bytes, reason: str) -> None:
         """Count a reason once a control period; no proposal goes out, so the gate will stop."""

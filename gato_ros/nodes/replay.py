@@ -37,7 +37,8 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
         raise ConfigError(f'--what is {what!r}, expected sensors or actions')
     wanted = sensors(robot) if what == 'sensors' else {ACTIONS[0]: 'sensor_msgs/msg/JointState'}
     with reading(file) as reader:
-        if not _channels(summary_of(reader, file), wanted):
+        topics = _topics(summary_of(reader, file), wanted)
+        if not topics:
             raise BagError(f'{file} has no message on {", ".join(wanted)}, expected some')
     rclpy.init()
     node = Node('replay')
@@ -50,7 +51,7 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
                 p.get_subscription_count() for p in publishers.values()):
             time.sleep(0.05)
         time.sleep(SETTLE_S)
-        count = _publish(node, file, wanted, publishers, what, speed)
+        count = _publish(node, file, topics, wanted, publishers, what, speed)
         for publisher in publishers.values():
             publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=1.0))
         return count
@@ -59,21 +60,19 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
         rclpy.try_shutdown()
 
 
-def _channels(summary: Summary, wanted: dict[str, str]) -> list[str]:
+def _topics(summary: Summary, wanted: dict[str, str]) -> list[str]:
     """Return the wanted topics, as the recording spells them, that have messages."""
     counts = summary.statistics.channel_message_counts if summary.statistics else {}
     return [c.topic for c in summary.channels.values()
             if c.topic.strip('/') in wanted and counts.get(c.id, 1)]
 
 
-def _publish(node: Node, file: Path, wanted: dict[str, str], publishers: dict[str, Any],
-             what: str, speed: float) -> int:
+def _publish(node: Node, file: Path, topics: list[str], wanted: dict[str, str],
+             publishers: dict[str, Any], what: str, speed: float) -> int:
     clock, count, began = Clock(clock_type=ClockType.SYSTEM_TIME), 0, 0.0
     with reading(file) as reader:
-        summary = summary_of(reader, file)
         first = 0
-        for _, channel, message in raw_messages(reader, summary, file,
-                                                _channels(summary, wanted)):
+        for _, channel, message in raw_messages(reader, summary_of(reader, file), file, topics):
             topic = channel.topic.strip('/')
             if not count:
                 began, first = time.monotonic(), message.log_time

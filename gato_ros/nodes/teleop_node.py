@@ -2,7 +2,7 @@
 
     in   the cameras and joint states of the robot's YAML file; joy (Joy);
          policy_effort (JointState): a policy's proposals, passed on while nobody holds the button
-    out  proposed_effort, recorder/mark (String, JSON: who acts from which stamp on)
+    out  proposed_effort, recorder/mark (String: JSON, who acts from which stamp on; or a remark)
 
 An observation is answered as the policy node answers it, so a recorded demonstration is what the
 policy would have seen; a button or key in between is answered at once. While nobody acts the
@@ -28,6 +28,7 @@ from sensor_msgs.msg import Image, JointState, Joy
 from std_msgs.msg import String
 
 from gato_ros.config import ConfigError
+from gato_ros.episodes.topics import MARK
 from gato_ros.jog import Jog, Wish
 from gato_ros.nodes import convert, heartbeat, qos
 from gato_ros.nodes.control import Control
@@ -78,7 +79,7 @@ class TeleopNode(Node):
         self._policy_s = -float('inf')
         self._proposed = self.create_publisher(JointState, 'proposed_effort', qos.COMMAND)
         self._heartbeat = self.create_publisher(DiagnosticStatus, heartbeat.TOPIC, qos.NEWEST)
-        self._marks = self.create_publisher(String, 'recorder/mark', qos.EVENTS)
+        self._marks = self.create_publisher(String, MARK, qos.EVENTS)
         for camera in robot.cameras:
             self.create_subscription(Image, camera.topic,
                                      partial(self.inputs.put_image, camera.name), qos.NEWEST)
@@ -201,6 +202,10 @@ class TeleopNode(Node):
                 self._actor = actor
                 self._marks.publish(String(data=json.dumps({'actor': actor,
                                                             'stamp_ns': stamp_ns})))
+
+    def remark(self, words: str) -> None:
+        """Say an operator's words to whoever records."""
+        self._marks.publish(String(data=words))
 
     @property
     def actor(self) -> str:

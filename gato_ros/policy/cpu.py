@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import available_memory
-from gato_ros.policy.engine import EngineError, Place
+from gato_ros.policy.engine import EngineError, Place, require_room
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
 
@@ -73,10 +73,7 @@ class NativeEngine:
         copy = (2 if half else 4) * sum(w.numel() for b in model.blocks for w in b.parameters())
         ring = ((2 if half_ring else 4) * arch.layers * arch.heads * arch.key_size
                 * (2 * slots + arch.max_distance))
-        if copy + ring > (free := available_memory()):
-            raise EngineError(f'a second copy of the weights and the ring, '
-                              f'{(copy + ring) / 2**30:.1f} GiB, do not fit into the '
-                              f'{free / 2**30:.1f} GiB that are free')
+        require_room(copy + ring, available_memory())
         sizes = Sizes(arch.layers, arch.width, arch.heads, arch.key_size, arch.feedforward, slots,
                       arch.max_distance, half, half_ring, threads or torch.get_num_threads())
         self._handle = ctypes.c_void_p(self._library.gato_new(ctypes.byref(sizes)))

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import available_memory
-from gato_ros.policy.engine import EngineError, Place, one_sentence
+from gato_ros.policy.engine import EngineError, Place, one_sentence, require_room
 from gato_ros.tokens.context import ContextWindow
 
 UNSEEN = -1e30  # not -inf: what pads a block sees nothing, and a softmax of nothing is NaN
@@ -203,10 +203,7 @@ class CudaEngine:
         needed = numbers * self._dtype.itemsize
         free = (torch.cuda.mem_get_info(self._device)[0] if self._device.type == 'cuda'
                 else available_memory())
-        if needed > free:
-            raise EngineError(f'a second copy of the weights and the ring, {needed / 2**30:.1f} '
-                              f'GiB, do not fit into the {free / 2**30:.1f} GiB that are free on '
-                              f'{self._device}')
+        require_room(needed, free, f' on {self._device}')
 
     def _phase(self, run: Callable[[], None]) -> Callable[[], None]:
         return _Graph(run) if self._graphs else run

@@ -143,6 +143,13 @@ def build_engine(model: Gato, slots: int, wanted: str = 'auto', block: int = 64
         return NativeEngine(model, slots), ''
 
 
+def require_room(needed: int, free: float, where: str = '') -> None:
+    """Raise EngineError when a copy of the weights and its ring, in bytes, do not fit."""
+    if needed > free:
+        raise EngineError(f'a second copy of the weights and the ring, {needed / 2**30:.1f} GiB, '
+                          f'do not fit into the {free / 2**30:.1f} GiB that are free{where}')
+
+
 @contextmanager
 def one_sentence(name: str) -> Iterator[None]:
     """Turn what torch says of memory that is full or a device that has gone into EngineError."""

@@ -28,6 +28,7 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.actors import PERSON, read_mark
+from gato_ros.episodes.topics import MARK
 from gato_ros.evaluation.statistics import Rate
 from gato_ros.spec import RobotSpec, load_robot
 
@@ -338,7 +339,7 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         node.create_subscription(JointState, 'sent_effort', on_stamped(efforts), qos.RECORD)
         node.create_subscription(String, 'policy/timing', on_timing, qos.RECORD)
         node.create_subscription(String, 'sim/episode', on_episode, qos.EPISODES)
-        node.create_subscription(String, 'recorder/mark', on_mark, qos.EVENTS)
+        node.create_subscription(String, MARK, on_mark, qos.EVENTS)
         node.create_subscription(DiagnosticArray, '/diagnostics', lambda msg: heard.update(
             status.name for status in msg.status), qos.EVENTS)
         executor = SingleThreadedExecutor(context=context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -28,6 +29,12 @@ def until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S, what: str 
             return value
         time.sleep(0.005)
     raise AssertionError(f'{what or condition} did not come true within {timeout_s} s')
+
+
+def ended(said: list) -> list[dict[str, Any]]:
+    """Return the episodes that have ended, from what was recorded of sim/episode."""
+    found = [json.loads(msg.data) for _, msg in said]
+    return [episode for episode in found if episode['status'] != 'running']
 
 
 class Bench:

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, Browser, Page
 from person import Person
-from ros_bench import Bench, Processes, until
+from ros_bench import Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from gato_ros.episodes.actors import read_remarks
 from gato_ros.episodes.bag import read_demonstration
 from gato_ros.episodes.mcap_file import read_about
 from gato_ros.nodes import convert, qos
@@ -200,20 +201,23 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         until(lambda: joints, what="the arm's joints")
         person, hands, deadline = Person(SEED, 0.008, 0.1), Hands(page), time.monotonic() + 400
 
-        def results() -> list[dict[str, Any]]:
-            return [found for _, msg in said
-                    if (found := json.loads(msg.data))['status'] != 'running']
-
-        while not results() and time.monotonic() < deadline:
+        while not ended(said) and time.monotonic() < deadline:
             error = person.error(convert.joint_values(
                 joints[-1][1], ROBOT.joint_names, 'position', 'joint_states'))
             if error is not None:
                 hands.follow(*error, 1e-9 * convert.to_ns(joints[-1][1].header.stamp))
-        assert results() and results()[0]['status'] == 'success', (results(), person._plan)
+        assert ended(said) and ended(said)[0]['status'] == 'success', (ended(said), person._plan)
         assert page.text('holder') == 'You have control.'
         page.key(' ', False)
+        remark = ('(() => { const box = document.getElementById("remark"); box.value = "in a '
+                  'corner"; box.dispatchEvent(new Event("change")); })()')
+        page.value(remark)
+        until(lambda: 'noted: in a corner' in page.text('log'), what='the remark')
         page.press('[data-ask="save"][data-yes="1"]')
         file = until(lambda: next((tmp_path / 'demos').glob('*.mcap'), None), what='the file')
+        until(lambda: 'saved' in page.text('recorder'), what='the end of the recording')
+        page.value(remark)
+        until(lambda: 'is not kept' in page.text('log'), what='a refusal of the remark')
         shown = page.text('age')
         assert 'Image age: ' in shown
         print(shown)
@@ -221,6 +225,7 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         browser.close()
     about = read_about(file)
     assert (about['sentence'], about['outcome']) == (SENTENCE, 'success')
+    assert read_remarks(file) == ['in a corner']
     assert len(read_demonstration(file, ROBOT).steps) > 60
 
 

@@ -9,7 +9,7 @@ import json
 import os
 
 import pytest
-from ros_bench import Bench, Processes, until
+from ros_bench import Bench, Processes, ended, until
 from std_msgs.msg import String
 
 from gato_ros.nodes import qos
@@ -53,11 +53,7 @@ def test_episodes_are_the_same_tokens_in_the_graph(bench: Bench, processes: Proc
     # Last: without it nothing is answered, so no answer is missed.
     sim = processes.node('sim_node', mode='lock_step', seeds=str(list(SEEDS)), exit_when_done=True)
 
-    def results() -> list[bool]:
-        said_so_far = [json.loads(msg.data) for _, msg in said]
-        return [r['status'] == 'success' for r in said_so_far if r['status'] != 'running']
-
-    until(lambda: len(results()) == len(SEEDS), timeout_s=60 + 60 * len(SEEDS), what='the end')
+    until(lambda: len(ended(said)) == len(SEEDS), timeout_s=60 + 60 * len(SEEDS), what='the end')
     sim.wait(timeout=30)
     expected = in_process(SEEDS)
     until(lambda: len(timing) >= sum(len(tokens) for _, tokens in expected), what='every answer')
@@ -69,8 +65,9 @@ def test_episodes_are_the_same_tokens_in_the_graph(bench: Bench, processes: Proc
             episodes.append({})
         last = step['stamp_ns']
         episodes[-1][last] = step['tokens']
-    assert results() == [success for success, _ in expected]
+    successes = [episode['status'] == 'success' for episode in ended(said)]
+    assert successes == [success for success, _ in expected]
     for seed, episode, (_, tokens) in zip(SEEDS, episodes, expected, strict=True):
         assert list(episode.values()) == tokens, f'seed {seed}'
-    print(f'{len(SEEDS)} seeds, {sum(results())} successes, '
+    print(f'{len(SEEDS)} seeds, {sum(successes)} successes, '
           f'{sum(len(tokens) for _, tokens in expected)} steps: every token equal')

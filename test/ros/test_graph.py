@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_bench import Bench, Processes, until
+from ros_bench import Bench, Processes, ended, until
 from rosgraph_msgs.msg import Clock
 from scripted_policy import HomePolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
@@ -48,8 +48,7 @@ class Graph:
 
     def results(self) -> list[dict[str, Any]]:
         """Return the episodes that have ended."""
-        said = [json.loads(msg.data) for _, msg in self.said]
-        return [result for result in said if result['status'] != 'running']
+        return ended(self.said)
 
     def efforts(self) -> list[list[list[float]]]:
         """Return what was sent, by episode and step."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from person import Person
-from ros_bench import Bench, Processes, until
+from ros_bench import Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState, Joy
 from std_msgs.msg import String
 
@@ -62,16 +61,12 @@ def test_a_person_stacks_a_block_and_the_recording_is_training_data(
           what='the graph')
     person, deadline = Person(SEED), time.monotonic() + 150
 
-    def results() -> list[dict[str, Any]]:
-        found = [json.loads(msg.data) for _, msg in said]
-        return [result for result in found if result['status'] != 'running']
-
-    while not results() and time.monotonic() < deadline:
+    while not ended(said) and time.monotonic() < deadline:
         error = person.error(positions(joints))
         if error is not None:
             stick.publish(joy(*error))
         time.sleep(0.02)
-    assert results() and results()[0]['status'] == 'success', results()
+    assert ended(said) and ended(said)[0]['status'] == 'success', ended(said)
     file = until(lambda: next((tmp_path / 'demos').glob('*.mcap'), None), what='the recording')
     done = import_bag(file, tmp_path / 'out', ROBOT)
     info = read_info(done.file)
