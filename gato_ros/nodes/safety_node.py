@@ -10,11 +10,12 @@
 
 The controllers hold their last command for ever. So a thread of its own, on the steady clock,
 sends a command at ``publish_hz`` whatever else happens, and the guard decides which. It also reads
-joint states and heartbeats, just before: rclpy's executor takes much longer for each message.
+what arrives, and wakes for a proposal; rclpy's executor has only requests and the report.
 """
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -26,7 +27,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
@@ -40,6 +40,7 @@ from gato_ros.config import ConfigError
 from gato_ros.nodes import convert, heartbeat, qos
 from gato_ros.nodes.gate_report import GateReport
 from gato_ros.nodes.params import declare
+from gato_ros.nodes.reader import Reader
 from gato_ros.nodes.safety_params import PARAMS
 from gato_ros.nodes.scheduling import SAFETY, take
 from gato_ros.nodes.transport import avoid_shared_memory
@@ -47,18 +48,7 @@ from gato_ros.safety.gate import Command, Joints
 from gato_ros.safety.guard import Guard, GuardSettings
 from gato_ros.spec import load_robot
 
-
-class Polled(CallbackGroup):
-    """What the executor leaves alone, for somebody else reads it."""
-
-    def can_execute(self, entity: Any) -> bool:
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        pass
+EARLY_S = 2e-4  # a tick may come by so much too early: to wait for less takes as long
 
 
 class SafetyNode(Node):
@@ -86,12 +76,10 @@ class SafetyNode(Node):
         self._controllers = {name: self.create_publisher(Float64MultiArray, topic, qos.COMMAND)
                              for name, topic in robot.controllers.items()}
         self._sent = self.create_publisher(JointState, 'sent_effort', qos.EVENTS)
-        self.create_subscription(JointState, 'proposed_effort', self._on_proposal, qos.COMMAND)
-        self._polled = [
-            self.create_subscription(kind, topic, take, qos.NEWEST, callback_group=Polled())
-            for kind, topic, take in (
-                (JointState, robot.joint_states_topic, self._on_joints),
-                (DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat))]
+        self._reader = Reader(self)
+        self._reader.subscribe(JointState, 'proposed_effort', self._on_proposal, qos.COMMAND)
+        self._reader.subscribe(JointState, robot.joint_states_topic, self._on_joints, qos.NEWEST)
+        self._reader.subscribe(DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat, qos.NEWEST)
         self.create_service(SetBool, '~/enable', self._on_enable)
         for name, ask in (('stop', self._guard.stop), ('clear_fault', self._guard.clear)):
             self.create_service(Trigger, f'~/{name}', partial(self._on_trigger, ask))
@@ -102,9 +90,9 @@ class SafetyNode(Node):
                                       name='gate')
         self._loop.start()
 
-    # What arrives: proposals and requests in the executor's thread, the rest in the loop's.
+    # What arrives: requests in the executor's thread, the rest in the loop's.
 
-    def _on_proposal(self, msg: JointState) -> None:
+    def _on_proposal(self, msg: JointState, waited_s: float) -> None:
         now = time.monotonic()
         stamp_ns = convert.to_ns(msg.header.stamp)
         with self._lock:
@@ -123,13 +111,13 @@ class SafetyNode(Node):
                 command = self._guard.propose(values, stamp_ns, now)
             if not command.refused:  # what stops the arm leaves at the next tick
                 self._send(command)
-                self._report.added.add((time.monotonic() - now) * 1e3)
+                self._report.added.add((waited_s + time.monotonic() - now) * 1e3)
             self._answer_with(command)
             self._report.counts['refused' if command.refused else 'limited'] += bool(
                 command.reasons)
             self._report.judge(command)
 
-    def _on_joints(self, msg: JointState) -> None:
+    def _on_joints(self, msg: JointState, _: float) -> None:
         names, source = self._robot.joint_names, self._robot.joint_states_topic
         problem, joints = '', None
         try:
@@ -140,7 +128,7 @@ class SafetyNode(Node):
         with self._lock:
             self._guard.observe(joints, convert.to_ns(msg.header.stamp), time.monotonic(), problem)
 
-    def _on_heartbeat(self, msg: DiagnosticStatus) -> None:
+    def _on_heartbeat(self, msg: DiagnosticStatus, _: float) -> None:
         problem, ages_s = heartbeat.read(msg)
         with self._lock:
             self._guard.beat(problem, ages_s, time.monotonic())
@@ -166,8 +154,11 @@ class SafetyNode(Node):
     def _run(self, period_s: float) -> None:
         """Send a command every period, on absolute deadlines, until the node leaves."""
         due = last = time.monotonic()
-        while not self._leaving.wait(max(0.0, due - time.monotonic())):
-            self._hear()
+        while not self._leaving.is_set():
+            self._reader.wait(due - time.monotonic())  # a proposal is answered in here
+            if due - time.monotonic() > EARLY_S:
+                continue
+            self._reader.hear()
             now = time.monotonic()
             self._report.ticks.add((now - last) * 1e3)
             last, due = now, max(due + period_s, now)  # no burst after a pause
@@ -177,14 +168,6 @@ class SafetyNode(Node):
                     self._send(command)
                     self._correct(command)
                     self._report.judge(command)
-
-    def _hear(self) -> None:
-        """Take what has come on the polled topics."""
-        for subscription in self._polled:
-            with subscription.handle:
-                found = subscription.handle.take_message(subscription.msg_type, False)
-            if found is not None:
-                subscription.callback(found[0])
 
     def _send(self, command: Command) -> None:
         for name, msg in self._commands(command.effort).items():
@@ -232,6 +215,8 @@ def main() -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: leaving.set())
         node = SafetyNode()
+        sys.setswitchinterval(2e-4)  # s: so long may the executor keep the loop from Python's lock
+        gc.freeze()  # what is here by now stays: never look through it again
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not leaving.is_set():
