@@ -1,7 +1,8 @@
 """The rolling window: which slot of the ring holds which token, and what a new token may see.
 
-Whole timesteps leave, oldest first; a pinned prompt stays. Positions never change, so cached keys
-stay valid: only the distance between two tokens matters to the model.
+Whole timesteps leave, oldest first; a pinned prompt stays, and moves up behind them: it keeps the
+distance from the oldest timestep that it has in training. Only the distance between two tokens
+matters to the model, so cached keys stay valid.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class ContextWindow:
         while self._timesteps and (
                 sum(map(len, self._timesteps)) + length > ring
                 or (self.max_timesteps is not None and self.timesteps >= self.max_timesteps)):
-            self.visible[self._timesteps.popleft()] = False
+            left = self._timesteps.popleft()
+            self.visible[left] = False
+            self.position[:self.pinned] += len(left)
         slots = self.pinned + (self._head + np.arange(length)) % ring
         self._head = (self._head + length) % ring
         self._timesteps.append(slots)

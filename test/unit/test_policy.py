@@ -109,6 +109,15 @@ def test_a_long_episode_keeps_the_window_full_and_the_prompt_in_it(make_checkpoi
     assert policy.window.visible[:prompt].all()
 
 
+def test_a_prompt_says_the_same_at_every_step(make_checkpoint, robot):
+    """With a window of one timestep the tenth answer is that of a policy which has just begun."""
+    policy = GatoPolicy(load_checkpoint(make_checkpoint(window_timesteps=1)), robot.timestep())
+    policy.reset('stack the red block')
+    tenth = [policy.act(robot.example_observation(seed)) for seed in range(10)][-1]
+    policy.reset('stack the red block')
+    assert policy.act(robot.example_observation(9)).tokens.tolist() == tenth.tokens.tolist()
+
+
 def test_the_answer_carries_the_observations_stamp_and_times(policy, robot):
     observation = dataclasses.replace(robot.example_observation(), stamp_ns=123)
     action = policy.act(observation)
