@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +75,11 @@ def tokenise(episodes: Sequence[tuple[Path, EpisodeInfo]], tokenizer: TimestepTo
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _READY).unlink(missing_ok=True)
         arrays = {name: _reserve(folder / f'{name}.npy', *kind) for name, kind in shapes.items()}
-    first = 0
-    for path, info in episodes:
-        rows = slice(first, first + info.length)
-        first += info.length
+    ends = np.cumsum([info.length for _, info in episodes])
+
+    def fill(number: int) -> None:
+        path, info = episodes[number]
+        rows = slice(ends[number] - info.length, ends[number])
         data = read_slice(path, 0, info.length)
         block = tokenizer.encode(data['image'], data['tensor'], data['sent'])
         arrays['ids'][rows], arrays['patches'][rows] = block.ids, block.patches
@@ -85,6 +87,10 @@ def tokenise(episodes: Sequence[tuple[Path, EpisodeInfo]], tokenizer: TimestepTo
         arrays['auxiliary'][rows] = np.concatenate(
             [data['target'].get(name, np.full((info.length, size), np.nan, np.float32))
              for name, size in auxiliary.items()], axis=1) if auxiliary else 0.0
+
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(fill, range(len(episodes))):
+            pass  # what went wrong in a thread is raised here
     if folder is not None:
         aside = folder / f'{_READY}.part'
         aside.write_text(json.dumps(key), encoding='utf-8')
