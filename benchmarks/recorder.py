@@ -79,6 +79,7 @@ def main() -> int:
     """Run the load and count what is in the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--seconds', type=float, default=30.0)
+    parser.add_argument('--scheduling', default='real_time', help='or ordinary')
     parser.add_argument('--publish', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.publish:
@@ -95,7 +96,8 @@ def main() -> int:
         folder = Path(name)
         recorder = subprocess.Popen(
             [sys.executable, '-m', 'gato_ros.nodes.recorder_node', '--ros-args', '-p',
-             f'robot:={robot_file(folder)}', '-p', f'folder:={folder}', '-p', 'sentence:="load"'])
+             f'robot:={robot_file(folder)}', '-p', f'folder:={folder}', '-p', 'sentence:="load"',
+             '-p', f'scheduling:={args.scheduling}'])
         load = subprocess.Popen([sys.executable, __file__, '--publish', '--seconds',
                                  str(args.seconds)], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True)

@@ -17,6 +17,8 @@ ARGUMENTS = (
     ('task', '', "The task's name, such as stack_wide.", None),
     ('sentence', '', "What is shown, in words; '': the prompt that was heard.", None),
     ('source', 'teleoperation', 'Who acts.', ['teleoperation', 'expert', 'policy']),
+    ('scheduling', 'real_time', 'real_time: SCHED_RR where the system permits it.',
+     ['real_time', 'ordinary']),
     ('follow_simulator', 'false', 'Record every episode of the simulator.', ['true', 'false']),
 )
 

@@ -77,7 +77,7 @@ class PolicyNode(ManagedNode):
 
         for camera in self._robot.cameras:
             self.create_subscription(Image, camera.topic,
-                                     partial(self._inputs.put_image, camera.name), qos.NEWEST)
+                                     partial(self._inputs.put_image, camera.name), qos.PICTURES)
         self.create_subscription(JointState, self._robot.joint_states_topic,
                                  self._inputs.put_joints, qos.JOINTS)
         self.create_subscription(JointState, 'sent_effort', lambda msg: self._sent.put(

@@ -13,6 +13,8 @@ def _profile(depth: int, reliability: ReliabilityPolicy,
 
 # Subscribing to sensors: only the newest counts, and best effort reads from every kind of driver.
 NEWEST = _profile(1, ReliabilityPolicy.BEST_EFFORT)
+# Pictures: two, so that one that comes behind its time is seen to do so.
+PICTURES = _profile(2, ReliabilityPolicy.BEST_EFFORT)
 # Joint states come several at a time, and the one with a picture's stamp must not be overwritten.
 JOINTS = _profile(10, ReliabilityPolicy.BEST_EFFORT)
 # Publishing sensors, as drivers do: reliable, so that recorders lose nothing.

@@ -37,12 +37,14 @@ from gato_ros.nodes import diagnostics
 from gato_ros.nodes.listening import Listening
 from gato_ros.nodes.params import ROBOT, Param, declare
 from gato_ros.nodes.run import run
+from gato_ros.nodes.scheduling import RECORDER, SCHEDULING, take
 from gato_ros.spec import load_robot
 
 YOUNG_S = 2.0  # a recording whose clock goes back so early has begun with the scene before
 LINGER_S = 0.5  # topics have no order among each other: the last answer comes after the last word
 PARAMS = (
     ROBOT,
+    SCHEDULING,
     Param('folder', 'demos', 'Where the recordings go; what a crash left open is recovered.'),
     Param('task', '', "The task's name, such as stack_wide."),
     Param('sentence', '', "What is shown, in words; '': the prompt that was heard, or before one "
@@ -61,6 +63,7 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__('recorder')
         self._params = params = declare(self, PARAMS)
+        take(self, params.scheduling, RECORDER, lock_step=False)
         robot = load_robot(params.robot)
         about = {'source': params.source, 'ros': os.environ.get('ROS_DISTRO', ''),
                  'parameters': json.dumps(vars(params))}

@@ -1,6 +1,7 @@
 """Real-time scheduling: no other program of the machine holds a node's threads up.
 
-The gate comes first, then the simulated robot, then the policy, whose steps are the longest. None
+The gate comes first, then the simulated robot, then the policy, whose steps are the longest, then
+the recorder, which needs no more than to be in time before a driver's queue of 20 ms is full. None
 is anywhere near a whole core: the kernel leaves 5 % to the others in any case.
 """
 
@@ -14,7 +15,7 @@ from rclpy.node import Node
 
 from gato_ros.nodes.params import Param
 
-SAFETY, SIMULATOR, POLICY = 30, 20, 10  # priorities; a controller manager takes 50
+SAFETY, SIMULATOR, POLICY, RECORDER = 30, 20, 10, 5  # priorities; a controller manager takes 50
 SCHEDULING = Param(
     'scheduling', 'ordinary', 'real_time: SCHED_RR for all threads of the process where the '
     'system permits it (ulimit -r), except in lock-step; ordinary: as all other programs.',

@@ -82,7 +82,7 @@ class TeleopNode(Node):
         self._marks = self.create_publisher(String, MARK, qos.EVENTS)
         for camera in robot.cameras:
             self.create_subscription(Image, camera.topic,
-                                     partial(self.inputs.put_image, camera.name), qos.NEWEST)
+                                     partial(self.inputs.put_image, camera.name), qos.PICTURES)
         self.create_subscription(JointState, robot.joint_states_topic, self._on_joints, qos.JOINTS)
         self.create_subscription(JointState, 'policy_effort', self._on_policy, qos.COMMAND)
         self.create_subscription(Joy, 'joy', self._on_joy, qos.NEWEST)

@@ -35,7 +35,7 @@ def simulate(teleop: dict[str, object], task: str, checkpoint: Path | None, logs
         nodes['policy']['prompt'] = json.dumps(chosen.sentence)
     if checkpoint is not None:
         nodes['policy']['checkpoint'] = json.dumps(str(checkpoint.resolve()))
-    for name in TIMELY:
+    for name in (*TIMELY, 'recorder'):
         nodes[name]['scheduling'] = 'real_time'
     with Children(nodes, logs, {'policy': {'proposed_effort': 'policy_effort'}}) as children:
         children.start(*nodes)
