@@ -4,6 +4,9 @@
 #
 #   EXPERT=8000 AGGREGATED=1500 ROUNDS=3 STEPS=12000 BATCH=1024 bash scripts/make_checkpoint.sh out/made
 #
+# Any pair, as the prompt says: SETTINGS=stack_pairs TASKS=stack_any_pair BEGIN=gato_ros/assets/checkpoint.
+#
+# TASKS       of the episodes, in turn, and of the evaluation
 # EXPERT      demonstrations, half of them with randomised looks
 # AGGREGATED  episodes of each round in which the policy drives and the expert labels
 # ROUNDS      of aggregation, each followed by STEPS of training from the weights of the one before
@@ -14,17 +17,20 @@ set -euo pipefail
 OUT=${1:?usage: [EXPERT=..] [ROUNDS=..] ... bash scripts/make_checkpoint.sh FOLDER}
 EXPERT=${EXPERT:-1600} AGGREGATED=${AGGREGATED:-200} ROUNDS=${ROUNDS:-2} STEPS=${STEPS:-3000}
 BATCH=${BATCH:-128} SETTINGS=${SETTINGS:-stack_small} BEGIN=${BEGIN:-} EPISODES=${EPISODES:-200}
-GATO=${GATO:-gato-ros}
+GATO=${GATO:-gato-ros} TASKS=${TASKS:-stack_wide stack_narrow}
+tasks=()
+for task in $TASKS; do tasks+=(--task "$task"); done
 SEED=100000  # training seeds begin here; each folder takes its own
 
 collect() {  # folder, episodes, options of gato-ros collect
     local folder=$1 episodes=$2
     shift 2
-    "$GATO" collect --out "$OUT/data/$folder" --episodes "$episodes" --first-seed "$SEED" "$@"
+    "$GATO" collect --out "$OUT/data/$folder" --episodes "$episodes" --first-seed "$SEED" \
+        "${tasks[@]}" "$@"
     SEED=$((SEED + episodes))
 }
 
-collect expert $((EXPERT / 2)) --task stack_wide --task stack_narrow
+collect expert $((EXPERT / 2))
 collect expert_looks $((EXPERT / 2)) --randomise
 for round in $(seq 0 "$ROUNDS"); do
     if [ "$round" -gt 0 ]; then
@@ -37,7 +43,7 @@ for round in $(seq 0 "$ROUNDS"); do
         --set "data.folders=[$OUT/data]" --set "steps=$STEPS" --set "batch=$BATCH"
     BEGIN=$OUT/run$round/checkpoint
 done
-"$GATO" evaluate --checkpoint "$BEGIN" --task stack_narrow --task stack_wide --looks both \
+"$GATO" evaluate --checkpoint "$BEGIN" "${tasks[@]}" --looks both \
     --episodes "$EPISODES" --split validation --out "$OUT/validation" --json "$OUT/validation.json"
 split --bytes=15M --numeric-suffixes "$BEGIN/model.safetensors" "$OUT/model.safetensors."
 cp "$BEGIN/config.json" "$OUT/"
