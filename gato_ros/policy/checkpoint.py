@@ -21,7 +21,9 @@ from gato_ros.spec import TimestepSpec
 from gato_ros.tokens.context import CAPACITY
 
 FORMAT = 1
-SHIPPED = Path(__file__).resolve().parent.parent / 'assets' / 'checkpoint'
+ASSETS = Path(__file__).resolve().parent.parent / 'assets'
+SHIPPED = ASSETS / 'checkpoint'  # red on blue, the surest
+ANY_PAIR = ASSETS / 'any_pair'  # which block goes where is in the prompt
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 
 

@@ -117,7 +117,7 @@ def run_demo(episodes: int = 3, seeds: Sequence[int] | None = None,
             children.start('safety')  # without it no episode begins, so none is missed
 
         children.start(*(name for name in nodes if name != 'safety'))
-        seen = watch(robot, len(seeds), begin, children.check)
+        seen = watch(robot, len(seeds), begin, children.check, prompt)
     summary = summarise(seen, children.memory_mb, task, mode)
     (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     show(summary)
@@ -289,11 +289,11 @@ class Track:
 
 
 def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
-          check: Callable[[], None]) -> list[Episode]:
+          check: Callable[[], None], prompt: str) -> list[Episode]:
     """Record ``episodes`` from the running graph.
 
     ``begin`` is called once the simulator is there and the policy reports, ``check`` twice a
-    second.
+    second. An episode with another sentence than ``prompt``, which the policy has, is announced.
     """
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
@@ -312,6 +312,7 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         efforts = Track(lambda m: convert.to_effort(m, robot, 'sent_effort'))
         steps = Track(lambda m: m)
         results: list[dict[str, Any]] = []
+        told = [prompt]
         assisted: set[int] = set()
         heard: set[str] = set()  # a node that reports has loaded what it needs
 
@@ -324,6 +325,9 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
 
         def on_episode(msg: String) -> None:
             result = json.loads(msg.data)
+            if result['sentence'] != told[-1]:
+                told.append(result['sentence'])
+                prompts.publish(String(data=told[-1]))
             if result['status'] != 'running':
                 results.append({**result, 'assisted': len(results) in assisted})
                 print(f'seed {result["seed"]}: {result["failure"] or result["status"]} after '
@@ -333,6 +337,7 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
             if (read_mark(msg.data) or (0, ''))[1] == PERSON:
                 assisted.add(len(results))
 
+        prompts = node.create_publisher(String, 'prompt', qos.PROMPT)
         for camera in robot.cameras:
             node.create_subscription(Image, camera.topic, on_stamped(cameras[camera.name]),
                                      qos.RECORD)

@@ -29,7 +29,7 @@ from gato_ros.evaluation.suite import (
     Job,
     fingerprints,
 )
-from gato_ros.policy.checkpoint import load_checkpoint
+from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.sim import Expert, StackingEnv, load_task
 from gato_ros.tools.cli import main as program
@@ -320,3 +320,14 @@ def test_the_suite_is_the_issues_and_training_never_meets_its_seeds():
     assert len(CONTROLS) == 7
     assert max(seed for seeds in SPLITS.values() for seed in seeds) < FIRST_TRAINING_SEED
     assert not set(SPLITS['test']) & set(SPLITS['validation'])
+
+
+@pytest.mark.slow
+def test_in_the_same_scenes_the_prompt_decides_which_block_goes_where(make_env, robot):
+    """Told the scene's own pair, then another: each time judged by what was told."""
+    policy = GatoPolicy(load_checkpoint(ANY_PAIR), robot.timestep())
+    env = make_env('stack_any_pair')
+    for name in ('policy', 'misled'):
+        actor = make_actor(name, lambda: policy)
+        done = [rollout(env, actor, seed, name) for seed in (10_001, 10_002, 10_004, 10_006)]
+        assert sum(outcome.success for outcome in done) >= 3, done
