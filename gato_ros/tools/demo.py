@@ -312,7 +312,7 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         efforts = Track(lambda m: convert.to_effort(m, robot, 'sent_effort'))
         steps = Track(lambda m: m)
         results: list[dict[str, Any]] = []
-        told = [prompt]
+        said, told = prompt, prompt  # the running episode's sentence, and the policy's prompt
         assisted: set[int] = set()
         heard: set[str] = set()  # a node that reports has loaded what it needs
 
@@ -324,10 +324,9 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
             steps.add(step, step['stamp_ns'])
 
         def on_episode(msg: String) -> None:
+            nonlocal said
             result = json.loads(msg.data)
-            if result['sentence'] != told[-1]:
-                told.append(result['sentence'])
-                prompts.publish(String(data=told[-1]))
+            said = result['sentence']
             if result['status'] != 'running':
                 results.append({**result, 'assisted': len(results) in assisted})
                 print(f'seed {result["seed"]}: {result["failure"] or result["status"]} after '
@@ -354,6 +353,9 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
         while len(results) < episodes:
             executor.spin_once(timeout_sec=0.1)
             now = time.monotonic()
+            if said != told and prompts.get_subscription_count():
+                told = said
+                prompts.publish(String(data=told))
             if not begun and 'policy' in heard and all(map(node.count_publishers, (
                     'sim/episode', 'proposed_effort'))):
                 begun = True
