@@ -28,7 +28,7 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.actors import PERSON, read_mark
-from gato_ros.episodes.topics import MARK
+from gato_ros.episodes.topics import EPISODE, MARK, PROMPT
 from gato_ros.evaluation.statistics import Rate
 from gato_ros.spec import RobotSpec, load_robot
 
@@ -336,13 +336,13 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
             if (read_mark(msg.data) or (0, ''))[1] == PERSON:
                 assisted.add(len(results))
 
-        prompts = node.create_publisher(String, 'prompt', qos.PROMPT)
+        prompts = node.create_publisher(String, PROMPT, qos.PROMPT)
         for camera in robot.cameras:
             node.create_subscription(Image, camera.topic, on_stamped(cameras[camera.name]),
                                      qos.RECORD)
         node.create_subscription(JointState, 'sent_effort', on_stamped(efforts), qos.RECORD)
         node.create_subscription(String, 'policy/timing', on_timing, qos.RECORD)
-        node.create_subscription(String, 'sim/episode', on_episode, qos.EPISODES)
+        node.create_subscription(String, EPISODE, on_episode, qos.EPISODES)
         node.create_subscription(String, MARK, on_mark, qos.EVENTS)
         node.create_subscription(DiagnosticArray, '/diagnostics', lambda msg: heard.update(
             status.name for status in msg.status), qos.EVENTS)
@@ -357,7 +357,7 @@ def watch(robot: RobotSpec, episodes: int, begin: Callable[[], None],
                 told = said
                 prompts.publish(String(data=told))
             if not begun and 'policy' in heard and all(map(node.count_publishers, (
-                    'sim/episode', 'proposed_effort'))):
+                    EPISODE, 'proposed_effort'))):
                 begun = True
                 begin()
             if now - checked > 0.5:
