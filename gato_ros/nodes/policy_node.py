@@ -63,7 +63,7 @@ class PolicyNode(ManagedNode):
         self._sequence = -1, 0  # the numbers of its prompt and of its epoch
         self._message, self._level = 'waiting for observations', diagnostics.STALE
         self._statistics = diagnostics.StepStatistics()
-        self._window, self._capacity, self._engine = 0, 0, ''
+        self._window, self._capacity, self._engine, self._said = 0, 0, '', ''
 
         self._proposed = self.create_lifecycle_publisher(JointState, 'proposed_effort',
                                                          qos.COMMAND)
@@ -164,6 +164,7 @@ class PolicyNode(ManagedNode):
                 self._refuse(diagnostics.ERROR, f'prompt: {error}')
                 return False
             self._sequence = number, snapshot.epoch
+            self._said = getattr(policy, 'said', '')
             self._pace.restart()
             self._proposal = None
         return True
@@ -235,6 +236,7 @@ class PolicyNode(ManagedNode):
             **self._statistics.values(), 'tokens_in_window': self._window,
             'window_capacity': self._capacity,
             'prompt': self._prompter.words, 'prompt_id': self._prompter.identity,
+            'prompt_read_as': self._said,
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,
             'checkpoint_hash': getattr(self._params, 'checkpoint_hash', ''),

@@ -40,6 +40,7 @@ class CheckpointConfig:
     window_tokens  slots of the context window
     window_timesteps  largest number of visible timesteps, null: all that fit
     temperature    of the action tokens; 0 takes the likeliest
+    names_demonstrations  whether it has learnt to say in words what a demonstration shows
     provenance     data, seeds, steps, code version: for people
     """
 
@@ -49,6 +50,7 @@ class CheckpointConfig:
     window_tokens: int = CAPACITY
     window_timesteps: int | None = None
     temperature: float = 0.0
+    names_demonstrations: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 

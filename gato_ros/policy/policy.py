@@ -21,11 +21,14 @@ from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
 
+LONGEST_NAME = 48  # tokens of what a policy says of a demonstration
+
 
 class GatoPolicy:
     """A checkpoint at work on one sequence; not thread-safe.
 
     engine  one of engine.ENGINES; auto: the fastest that works here
+    said    what the policy read in the demonstration that is pinned, in its own words, else ''
     slow    why the fast engine does not work here, '' when it does
 
     Raises CheckpointError when the checkpoint was trained for another specification, EngineError
@@ -57,6 +60,9 @@ class GatoPolicy:
     def reset(self, prompt: Prompt = '', seed: int | None = None) -> None:
         """Forget the sequence and pin a new prompt: a sentence, or a demonstration's blocks.
 
+        A checkpoint that has learnt to goes on in words behind a demonstration: the sentence is
+        pinned with it, and what the policy does can be compared with what it says.
+
         seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
               the same
         """
@@ -71,6 +77,9 @@ class GatoPolicy:
                 self.engine.extend(block.ids, layout.local, self.engine.encode(
                     block.patches, layout.rows, layout.columns), self.window.pin(len(block)),
                     self.window)
+        shown = bool(blocks) and not isinstance(prompt, str)
+        self.said = (self._name() if shown and self.checkpoint.config.names_demonstrations
+                     else '')
 
     def warm_up(self, steps: int = 3) -> None:
         """Answer example observations until the first, slow calls are over; then reset.
@@ -145,6 +154,18 @@ class GatoPolicy:
                              f'({field.height}, {field.width}, 3)')
         with one_sentence(self.engine.name):
             self._encode(camera, image)
+
+    def _name(self) -> str:
+        """Say what the pinned demonstration shows, the likeliest token each time; pin that too."""
+        text, none, ids = self.tokenizer.text, torch.empty(0), list[int]()
+        place = Place(0, *self.tokenizer.text_range())
+        with one_sentence(self.engine.name):
+            while len(ids) < LONGEST_NAME and text.end not in ids[-1:]:
+                slot = self.window.pin(1)
+                token = self.engine.decode([place], slot, self.window)
+                self.engine.extend(token, np.array([len(ids)], np.int32), none, slot, self.window)
+                ids.append(int(token[0]))
+        return text.decode(np.array(ids))
 
     def _encode(self, camera: str, image: np.ndarray) -> torch.Tensor:
         """Return a picture's vectors (P, D); the last one of each camera is kept."""

@@ -114,7 +114,7 @@ class TimestepTokenizer:
     def layout(self, text_tokens: int = 0) -> Layout:
         """Return the layout of a whole timestep that begins with ``text_tokens`` of text."""
         kinds: list[Kind] = [Kind.TEXT] * text_tokens
-        ranges = [self._text_range()] * text_tokens if text_tokens else []
+        ranges = [self.text_range()] * text_tokens if text_tokens else []
         names = [f'text[{i}]' for i in range(text_tokens)]
         rows, columns = [np.zeros((0, 2), np.int32)], [np.zeros((0, 2), np.int32)]
         for image in self.spec.images:
@@ -182,21 +182,26 @@ class TimestepTokenizer:
         """Tokenise one live observation, up to and with the separator."""
         return self.encode(observation.images, observation.proprioception, text=observation.text)
 
-    def sentence(self, text: str) -> TokenBlock:
-        """Tokenise a sentence that stands alone, as a prompt or as a document."""
-        ids = self.text.encode(text)[:LOCAL_POSITIONS]
+    def sentence(self, text: str, ended: bool = False) -> TokenBlock:
+        """Tokenise a sentence that stands alone, as a prompt or as a document.
+
+        ended  whether the mark of the end follows, as where a policy is to say it
+        """
+        ids = self.text.encode(text)[:LOCAL_POSITIONS - 1]
+        if ended:
+            ids = np.append(ids, np.int32(self.text.end))
         return TokenBlock(ids, np.zeros((0, 16, 16, 3), np.uint8), self.sentence_layout(len(ids)))
 
     def sentence_layout(self, count: int) -> Layout:
         """Return the layout of a sentence of ``count`` tokens."""
         none = np.zeros((0, 2), np.int32)
-        low, high = self._text_range()
+        low, high = self.text_range()
         return Layout(np.full(count, Kind.TEXT, np.uint8), np.arange(count, dtype=np.int32),
                       np.ones(count, bool), np.full(count, low, np.int32),
                       np.full(count, high, np.int32), none, none,
                       tuple(f'text[{i}]' for i in range(count)))
 
-    def _text_range(self) -> tuple[int, int]:
+    def text_range(self) -> tuple[int, int]:
         """Return the ids that the text model has, of the 32,000 that are reserved for text."""
         return vocab.TEXT[0], self.text.size
 

@@ -34,12 +34,17 @@ class TextTokenizer:
         """How many pieces there are: text has ids below."""
         return int(self._pieces.vocab_size())
 
+    @property
+    def end(self) -> int:
+        """The id that says that a text is over."""
+        return int(self._pieces.eos_id())
+
     def encode(self, text: str) -> np.ndarray:
         """Return int32[n] ids; an empty text gives none."""
         return np.asarray(self._pieces.encode(text), dtype=np.int32)
 
     def decode(self, ids: np.ndarray) -> str:
-        """Return the text of ids; ids beyond the model's pieces are left out."""
+        """Return the text of ids; the end and ids beyond the model's pieces are left out."""
         return str(self._pieces.decode([int(i) for i in ids if 0 <= i < self.size]))
 
 

@@ -1,8 +1,8 @@
 """Batches of token sequences, sampled from episodes; a pure function of seed, step and rank.
 
 A batch is a list of groups: sequences of equal layout, so that nothing is padded. Plain windows,
-windows behind a demonstration and windows behind a sentence are three groups; another domain's
-episodes would be a fourth.
+windows behind a demonstration, behind a sentence and behind both are groups; another domain's
+episodes would be one more.
 """
 
 from __future__ import annotations
@@ -74,9 +74,10 @@ class WindowSampler:
                     self._mates.setdefault((_told(info), source), []).append(number)
         lonely = next((_told(info) for _, info in self.episodes
                        if (_told(info), '') not in self._mates), None)
-        if lonely is not None and settings.prompt_fraction:
+        if lonely is not None and settings.prompt_fraction + settings.named_fraction:
             raise EpisodeError(f'no episode of {lonely!r} is successful, expected at least one to '
-                               'serve as a prompt; collect one, or set data.prompt_fraction to 0')
+                               'serve as a prompt; collect one, or set data.prompt_fraction and '
+                               'data.named_fraction to 0')
         self.auxiliary, self._mean, self._std = self._measure_targets()
         self._columns = tokenise(self.episodes, self.tokenizer, self.auxiliary, cache)
         self._layouts: dict[tuple[int, int, int], SequenceLayout] = {}
@@ -101,31 +102,30 @@ class WindowSampler:
         rng = np.random.default_rng((self._seed, step, rank))
         prompted = round(size * self.settings.prompt_fraction)
         worded = round(size * self.settings.sentence_fraction)
-        groups = []
-        if plain := size - prompted - worded:
-            groups.append(self._join(np.stack([self._draw(rng)[1] for _ in range(plain)])))
-        if prompted:
-            groups.append(self._behind_demonstrations(rng, prompted))
-        if worded:
-            groups += self._behind_sentences(rng, worded)
-        return groups
+        named = round(size * self.settings.named_fraction)
+        plain = size - prompted - worded - named
+        return [*self._draw_groups(rng, plain), *self._draw_groups(rng, prompted, shown=True),
+                *self._draw_groups(rng, worded, told=True),
+                *self._draw_groups(rng, named, shown=True, told=True)]
 
-    def _behind_demonstrations(self, rng: np.random.Generator, size: int) -> Group:
-        rows = []
-        for _ in range(size):
-            number, window = self._draw(rng)
-            rows.append(np.concatenate([self._prompt(rng, self.episodes[number][1]), window]))
-        return self._join(np.stack(rows), pinned=self.settings.prompt_timesteps)
+    def _draw_groups(self, rng: np.random.Generator, size: int, shown: bool = False,
+                     told: bool = False) -> list[Group]:
+        """Draw windows behind a demonstration, their sentence, both or nothing.
 
-    def _behind_sentences(self, rng: np.random.Generator, size: int) -> list[Group]:
-        """Windows behind their sentences, one group for each number of words' tokens."""
+        One group for each number of words' tokens.
+        """
         by_length: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         for _ in range(size):
-            number, window = self._draw(rng)
-            words = self.tokenizer.sentence(self.episodes[number][1].sentence).ids
-            by_length.setdefault(len(words), []).append((words, window))
-        return [self._join(np.stack([window for _, window in members]), pinned=1,
-                           words=np.stack([words for words, _ in members]))
+            number, rows = self._draw(rng)
+            info, words = self.episodes[number][1], np.zeros(0, np.int32)
+            if shown:
+                rows = np.concatenate([self._prompt(rng, info), rows])
+            if told:
+                words = self.tokenizer.sentence(info.sentence, ended=shown).ids
+            by_length.setdefault(len(words), []).append((words, rows))
+        prompt = self.settings.prompt_timesteps if shown else 0
+        return [self._join(np.stack([rows for _, rows in members]), prompt,
+                           np.stack([words for words, _ in members]))
                 for members in by_length.values()]
 
     def _draw(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
@@ -149,31 +149,30 @@ class WindowSampler:
     def _rows(self, number: int, start: int, count: int) -> np.ndarray:
         return int(self._first[number]) + np.arange(start, start + count)
 
-    def _join(self, rows: np.ndarray, pinned: int = 0, words: np.ndarray | None = None) -> Group:
-        """Gather sequences: words int32 (B, L) or none, then timesteps by their rows (B, m).
+    def _join(self, rows: np.ndarray, shown: int, words: np.ndarray) -> Group:
+        """Gather sequences of timesteps by their rows (B, m), with words int32 (B, L) among them.
 
-        The first ``pinned`` blocks, of words or of a timestep, are the prompt.
+        The first ``shown`` timesteps are a demonstration; the words stand behind it.
         """
         columns = self._columns
         index = torch.from_numpy(rows).to(columns.ids.device)
         ids = columns.ids[index].long()  # (B, m, K)
         targets = ids.clone()
         targets[..., -columns.labels.shape[-1]:] = columns.labels[index].long()
-        ids, targets = ids.flatten(1), targets.flatten(1)
-        if words is not None:
-            front = torch.from_numpy(words).long().to(index.device)
-            ids, targets = torch.cat([front, ids], 1), torch.cat([front, targets], 1)
+        said = torch.from_numpy(words).long().to(index.device)
+        ids, targets = (torch.cat([tokens[:, :shown].flatten(1), said,
+                                   tokens[:, shown:].flatten(1)], 1) for tokens in (ids, targets))
         auxiliary = columns.auxiliary[index[:, -self.settings.timesteps:]]
         mean, std = (torch.from_numpy(scale).to(index.device) for scale in self.auxiliary_scale)
         return Group(ids, targets, columns.patches[index].flatten(1, 2), (auxiliary - mean) / std,
-                     self._layout(0 if words is None else words.shape[1], rows.shape[1], pinned))
+                     self._layout(shown, words.shape[1], rows.shape[1] - shown))
 
-    def _layout(self, words: int, timesteps: int, pinned: int) -> SequenceLayout:
-        key = words, timesteps, pinned
+    def _layout(self, shown: int, words: int, timesteps: int) -> SequenceLayout:
+        key = shown, words, timesteps
         if key not in self._layouts:
-            front = [self.tokenizer.sentence_layout(words)] if words else []
-            self._layouts[key] = sequence_layout(
-                front + [self.tokenizer.layout()] * timesteps, pinned)
+            one = self.tokenizer.layout()
+            prompt = [one] * shown + [self.tokenizer.sentence_layout(words)] * bool(words)
+            self._layouts[key] = sequence_layout(prompt + [one] * timesteps, len(prompt))
         return self._layouts[key]
 
     def _measure_targets(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:

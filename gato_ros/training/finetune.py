@@ -25,7 +25,7 @@ PASSES = 20  # over all timesteps
 LEAST, MOST = 100, 3000  # optimiser steps
 # How sequences are made must not change, or the weights meet what they have not learnt to read.
 KEPT = ('data.timesteps', 'data.prompt_fraction', 'data.prompt_timesteps', 'data.prompt_at_end',
-        'data.sentence_fraction', 'smoothing_bins', 'history_dropout')
+        'data.sentence_fraction', 'data.named_fraction', 'smoothing_bins', 'history_dropout')
 
 
 @dataclass(frozen=True)

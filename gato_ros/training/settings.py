@@ -24,6 +24,8 @@ class DataSettings:
     prompt_timesteps   in such a demonstration
     prompt_at_end      share of them that are the last timesteps of an episode (paper: half)
     sentence_fraction  share of sequences behind their task's sentence
+    named_fraction     share behind a demonstration and the sentence that says what it shows: the
+                       policy learns to say it, and to do what it said
     policy_weight      how many times more often windows in which a policy acted are drawn
     auxiliary          whether the simulator's state serves as a training target
     """
@@ -35,6 +37,7 @@ class DataSettings:
     prompt_timesteps: int = 1
     prompt_at_end: float = 0.5
     sentence_fraction: float = 0.125
+    named_fraction: float = 0.0
     policy_weight: int = 1
     auxiliary: bool = True
 
@@ -45,10 +48,10 @@ class DataSettings:
                               'expected at least 1')
         if self.episodes < 0:
             raise ConfigError(f'data.episodes is {self.episodes}, expected 0 (all) or more')
-        if not (self.prompt_fraction >= 0 and self.sentence_fraction >= 0
-                and self.prompt_fraction + self.sentence_fraction <= 1):
-            raise ConfigError(f'prompt_fraction {self.prompt_fraction} and sentence_fraction '
-                              f'{self.sentence_fraction} must be shares of one whole')
+        shares = self.prompt_fraction, self.sentence_fraction, self.named_fraction
+        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
+            raise ConfigError('prompt_fraction {}, sentence_fraction {} and named_fraction {} are '
+                              'no shares of one whole'.format(*shares))
         if not 0 <= self.prompt_at_end <= 1:
             raise ConfigError(f'prompt_at_end is {self.prompt_at_end}, expected a share in [0, 1]')
 

@@ -96,7 +96,8 @@ class _Run:
         self.config = CheckpointConfig(
             arch, spec, self.model.auxiliary, window_timesteps=settings.window_timesteps,
             window_tokens=_window_tokens(self.sampler, settings),
-            temperature=settings.temperature)
+            temperature=settings.temperature,
+            names_demonstrations=settings.data.named_fraction > 0)
         self._resume()
 
     def go(self, validate: Validate | None) -> Path:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,7 @@ from gato_ros.episodes.prompts import STEPS
 from gato_ros.episodes.session import Session
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.policy_node import PolicyNode
+from gato_ros.policy.checkpoint import ANY_PAIR
 from gato_ros.spec import POSITIONS, RobotSpec, load_robot
 from gato_ros.tokens.sequence import TimestepTokenizer
 
@@ -221,6 +224,23 @@ def test_a_demonstration_is_pinned_and_a_foreign_one_is_refused(
     robot.prompt.publish(String(data='lift'))
     assert said('lift')['prompt_id'] != pinned['prompt_id']
     assert window(200) < STEPS * step
+
+
+@pytest.mark.slow
+def test_what_it_reads_in_a_demonstration_is_reported(
+        processes: Processes, bench: Bench, tmp_path: Path) -> None:
+    """The checkpoint that has learnt to says what the end of an episode shows, from pictures."""
+    subprocess.run([sys.executable, '-m', 'gato_ros.tools.cli', 'collect', '--out', tmp_path,
+                    '--episodes', '1', '--task', 'stack_green_on_blue_wide'], check=True)
+    file, = tmp_path.glob('*.safetensors')
+    processes.node('policy_node', autostart=True, checkpoint=ANY_PAIR, folder=tmp_path,
+                   prompt=f'{file.name}#last')
+    robot = Robot(bench, node_here=False)
+    until(lambda: any('nothing has arrived' in s.message for _, m in robot.said
+                      for s in m.status), what='an active node')
+    robot.answer(50)
+    until(lambda: any(values(s)['prompt_read_as'] == 'stack the green block on the blue block'
+                      for _, m in robot.said for s in m.status), what='the sentence')
 
 
 def test_a_foreign_demonstration_as_parameter_is_one_sentence(

@@ -324,10 +324,10 @@ def test_the_suite_is_the_issues_and_training_never_meets_its_seeds():
 
 @pytest.mark.slow
 def test_in_the_same_scenes_the_prompt_decides_which_block_goes_where(make_env, robot):
-    """Told the scene's own pair, then another: each time judged by what was told."""
+    """Told or shown the scene's own pair, then another: each time judged by that."""
     policy = GatoPolicy(load_checkpoint(ANY_PAIR), robot.timestep())
     env = make_env('stack_any_pair')
-    for name in ('policy', 'misled'):
+    for name in ('policy', 'misled', 'shown', 'misshown'):
         actor = make_actor(name, lambda: policy)
         done = [rollout(env, actor, seed, name) for seed in (10_001, 10_002, 10_004, 10_006)]
         assert sum(outcome.success for outcome in done) >= 3, done

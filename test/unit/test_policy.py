@@ -9,10 +9,10 @@ import torch
 
 from gato_ros.model.layout import sequence_layout
 from gato_ros.policy.checkpoint import CheckpointError, available_memory, load_checkpoint
-from gato_ros.policy.policy import GatoPolicy
+from gato_ros.policy.policy import LONGEST_NAME, GatoPolicy
 from gato_ros.spec import TORQUES
 from gato_ros.tokens import vocab
-from gato_ros.tokens.sequence import TimestepTokenizer
+from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
 
 
 @pytest.fixture
@@ -116,6 +116,46 @@ def test_a_prompt_says_the_same_at_every_step(make_checkpoint, robot):
     tenth = [policy.act(robot.example_observation(seed)) for seed in range(10)][-1]
     policy.reset('stack the red block')
     assert policy.act(robot.example_observation(9)).tokens.tolist() == tenth.tokens.tolist()
+
+
+def said_by_hand(model, tokenizer, shown):
+    """The likeliest words behind a demonstration, by recomputing all for every token."""
+    said = tokenizer.sentence('')
+    while len(said) < LONGEST_NAME and tokenizer.text.end not in said.ids[-1:]:
+        parts = [*shown, said]
+        layout = sequence_layout([b.layout for b in parts], pinned=len(parts))
+        ids, patches = (torch.from_numpy(np.concatenate([getattr(b, part) for b in parts]))
+                        for part in ('ids', 'patches'))
+        hidden = model(ids.long()[None], patches[None], layout, layout.causal_mask())[0, -1]
+        best = int(model.logits(hidden, *tokenizer.text_range()).argmax())
+        said = TokenBlock(np.append(said.ids, np.int32(best)), said.patches,
+                          tokenizer.sentence_layout(len(said) + 1))
+    return said
+
+
+@pytest.mark.parametrize('ends', [False, True])
+def test_it_says_what_a_demonstration_shows_and_holds_to_that(make_checkpoint, robot, ends):
+    checkpoint = load_checkpoint(make_checkpoint(names_demonstrations=True))
+    model, tokenizer = checkpoint.model, TimestepTokenizer(robot.timestep())
+    shown = [tokenizer.encode(seen.images, seen.proprioception, {TORQUES: np.zeros(8)})
+             for seen in map(robot.example_observation, range(2))]
+    table = model.embedding.table.weight
+    if ends:  # somewhere on the way the end becomes likelier than the word that is repeated
+        likely = table[said_by_hand(model, tokenizer, shown).ids[0]].clone()
+        aside = torch.randn(len(likely), generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            table[tokenizer.text.end] = likely + 0.05 * likely.norm() * aside / aside.norm()
+    said = said_by_hand(model, tokenizer, shown)
+    assert (1 < len(said) < LONGEST_NAME) == ends
+    policy = GatoPolicy(checkpoint, robot.timestep())
+    policy.reset(shown)
+    assert policy.said == tokenizer.text.decode(said.ids)
+    assert policy.window.pinned == sum(map(len, shown)) + len(said)
+    seen = robot.example_observation(5)
+    assert policy.act(seen).tokens.tolist() == greedy_by_hand(
+        model, tokenizer, [*shown, said], seen, pinned=3)
+    policy.reset('stack the red block')
+    assert policy.said == ''
 
 
 def test_the_answer_carries_the_observations_stamp_and_times(policy, robot):

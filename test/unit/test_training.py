@@ -90,6 +90,26 @@ def test_a_demonstration_shows_what_its_sentence_says_though_the_task_has_many(e
     assert len(set(pairs)) == 2
 
 
+def test_what_was_shown_is_said_and_then_done(episodes, robot):
+    """Demonstration, words with their end, window: the words are targets, and all before the
+    window stays pinned."""
+    source = sampler(episodes, robot, prompt_fraction=0.0, sentence_fraction=0.0,
+                     named_fraction=1.0, prompt_timesteps=2)
+    words = source.tokenizer.text.encode(source.episodes[0][1].sentence).tolist()
+    one = len(source.tokenizer.layout())
+    said = slice(2 * one, 2 * one + len(words) + 1)
+    group, = source.batch(0, 8)
+    assert (group.ids[:, said] == torch.tensor([*words, source.tokenizer.text.end])).all()
+    assert group.ids.shape[1] == 4 * one + len(words) + 1
+    text, = (slots for low, high, slots in group.layout.targets
+             if (low, high) == source.tokenizer.text_range())
+    assert text.tolist() == list(range(said.start, said.stop))
+    assert group.layout.pinned.nonzero().flatten().tolist() == list(range(said.stop))
+    mine = group.ids[:, :one], group.ids[:, said.stop:said.stop + one]
+    known = {tuple(ids) for ids in source._columns.ids.tolist()}
+    assert all(tuple(row) in known for part in mine for row in part.tolist())
+
+
 def test_what_nobody_achieved_cannot_be_demonstrated(episodes, robot):
     rewrite(episodes, lambda info: dataclasses.replace(
         info, source='policy', success=info.seed > 0, sentence=f'task {min(info.seed, 1)}'))
