@@ -65,3 +65,25 @@ def check(prompt: Prompt, steps: Steps = 4, robot: Robot = 'panda_sim') -> None:
     taken, one = sum(map(len, blocks)), len(tokenizer.layout())
     typer.echo(f'yes: {taken} of {CAPACITY} tokens stay pinned, {(CAPACITY - taken) // one} '
                f'timesteps roll beside it (specification {tokenizer.spec.hash})')
+
+
+@app.command()
+def read(prompt: Prompt, checkpoint: Annotated[Path | None, typer.Option(
+        help='Folder; none: assets/any_pair, which ships.')] = None,
+        robot: Robot = 'panda_sim') -> None:
+    """Say in a checkpoint's own words what it reads in a demonstration."""
+    from gato_ros.config import ConfigError
+    from gato_ros.episodes.prompts import is_demonstration, load_prompt
+    from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
+    from gato_ros.policy.policy import GatoPolicy
+    from gato_ros.spec import load_robot
+    if not is_demonstration(prompt):
+        raise ConfigError(f'{prompt!r} is a sentence, expected a demonstration: FILE#last')
+    loaded, chosen = load_checkpoint(checkpoint or ANY_PAIR), load_robot(robot)
+    if not loaded.config.names_demonstrations:
+        raise ConfigError(f'{loaded.folder} has not learnt to say what a demonstration shows '
+                          '(names_demonstrations is false), expected one that was trained with '
+                          'data.named_fraction, such as assets/any_pair')
+    policy = GatoPolicy(loaded, chosen.timestep())
+    policy.reset(load_prompt(prompt, chosen))
+    typer.echo(policy.said)

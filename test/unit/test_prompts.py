@@ -10,12 +10,19 @@ import pytest
 from recordings import ROBOT, SENTENCE, original, record
 from typer.testing import CliRunner
 
+from gato_ros.config import ConfigError
 from gato_ros.episodes.bag import import_bag
 from gato_ros.episodes.mcap_file import BagError
 from gato_ros.episodes.prompts import load_prompt, read_prompt, sentence_of
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
-from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.policy.checkpoint import (
+    ANY_PAIR,
+    SHIPPED,
+    CheckpointConfig,
+    load_checkpoint,
+    save_checkpoint,
+)
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.spec import TORQUES
 from gato_ros.tokens.sequence import TimestepTokenizer
@@ -83,3 +90,16 @@ def test_the_commands(tmp_path: Path) -> None:
     assert checked.exit_code == 0 and 'yes: 224 of 1024 tokens stay pinned' in checked.output
     shown = CliRunner().invoke(app, ['prompts', 'show', f'{file}#first', '--steps', '2']).output
     assert shown.count('56 tokens, 32 of them patches') == 2
+    read = CliRunner().invoke(app, ['prompts', 'read', f'{file}#last'])
+    policy = GatoPolicy(load_checkpoint(ANY_PAIR), ROBOT.timestep())
+    policy.reset(load_prompt(f'{file}#last', ROBOT))
+    assert read.exit_code == 0 and read.output == f'{policy.said}\n' != '\n'
+
+
+@pytest.mark.parametrize(('prompt', 'checkpoint', 'sentence'), [
+    (SENTENCE, ANY_PAIR, 'is a sentence, expected a demonstration'),
+    ('one.mcap#last', SHIPPED, 'has not learnt to say what a demonstration shows')])
+def test_what_cannot_be_read_is_named(prompt: str, checkpoint: Path, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        CliRunner().invoke(app, ['prompts', 'read', prompt, '--checkpoint', str(checkpoint)],
+                           catch_exceptions=False)
