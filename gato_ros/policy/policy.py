@@ -19,7 +19,7 @@ from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine
 from gato_ros.spec import Action, Observation, TimestepSpec
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
-from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
+from gato_ros.tokens.sequence import Prompt, TimestepTokenizer, TokenBlock
 
 LONGEST_NAME = 48  # tokens of what a policy says of a demonstration
 
@@ -71,12 +71,9 @@ class GatoPolicy:
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
                   ) if isinstance(prompt, str) else prompt
-        for block in blocks:
-            layout = block.layout
-            with one_sentence(self.engine.name):
-                self.engine.extend(block.ids, layout.local, self.engine.encode(
-                    block.patches, layout.rows, layout.columns), self.window.pin(len(block)),
-                    self.window)
+        with one_sentence(self.engine.name):
+            for block in blocks:
+                self._pin(block)
         shown = bool(blocks) and not isinstance(prompt, str)
         self.said = (self._name() if shown and self.checkpoint.config.names_demonstrations
                      else '')
@@ -155,17 +152,23 @@ class GatoPolicy:
         with one_sentence(self.engine.name):
             self._encode(camera, image)
 
+    def _pin(self, block: TokenBlock) -> None:
+        layout = block.layout
+        pictures = self.engine.encode(block.patches, layout.rows, layout.columns)
+        self.engine.extend(block.ids, layout.local, pictures, self.window.pin(len(block)),
+                           self.window)
+
     def _name(self) -> str:
         """Say what the pinned demonstration shows, the likeliest token each time; pin that too."""
-        text, none, ids = self.tokenizer.text, torch.empty(0), list[int]()
-        place = Place(0, *self.tokenizer.text_range())
+        text, layout = self.tokenizer.text, self.tokenizer.sentence_layout(LONGEST_NAME)
+        place, unused = Place(0, *self.tokenizer.text_range()), np.zeros(1, np.int64)
+        nothing, ids = self.tokenizer.sentence('').patches, np.zeros(0, np.int32)
         with one_sentence(self.engine.name):
             while len(ids) < LONGEST_NAME and text.end not in ids[-1:]:
-                slot = self.window.pin(1)
-                token = self.engine.decode([place], slot, self.window)
-                self.engine.extend(token, np.array([len(ids)], np.int32), none, slot, self.window)
-                ids.append(int(token[0]))
-        return text.decode(np.array(ids))
+                token = self.engine.decode([place], unused, self.window)
+                self._pin(TokenBlock(token, nothing, layout.part(len(ids), 1)))
+                ids = np.append(ids, token)
+        return text.decode(ids)
 
     def _encode(self, camera: str, image: np.ndarray) -> torch.Tensor:
         """Return a picture's vectors (P, D); the last one of each camera is kept."""

@@ -218,6 +218,7 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         until(lambda: 'saved' in page.text('recorder'), what='the end of the recording')
         page.value(remark)
         until(lambda: 'is not kept' in page.text('log'), what='a refusal of the remark')
+        until(lambda: page.value(remark) or ' times)' in page.text('log'), what='it said again')
         shown = page.text('age')
         assert 'Image age: ' in shown
         print(shown)

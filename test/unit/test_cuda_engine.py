@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_engine import assert_alike, scores_of
 
-from gato_ros.policy.checkpoint import load_checkpoint
+from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
 from gato_ros.policy.cuda import CudaEngine
 from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine
 from gato_ros.policy.policy import GatoPolicy
@@ -60,6 +60,20 @@ def test_ranges_that_differ_from_place_to_place(lively_model, robot, device):
             answers.append(engine.decode(places, slots[17:], window, *how))
         np.testing.assert_array_equal(*answers)
         assert all(p.low <= i < p.high for p, i in zip(places, answers[0], strict=True))
+
+
+def test_a_demonstration_is_read_alike(robot, device):
+    """Words of 8,000 possible pieces, one after the other, behind the pinned demonstration."""
+    checkpoint = load_checkpoint(ANY_PAIR, device=device)
+    read = []
+    for build in (engine_of, EagerEngine):
+        policy = GatoPolicy(checkpoint, robot.timestep(), engine='eager')
+        policy.engine = build(checkpoint.model, policy.window.capacity)
+        policy.reset([policy.tokenizer.encode(seen.images, seen.proprioception,
+                                              {TORQUES: np.zeros(8)})
+                      for seen in map(robot.example_observation, range(4))])
+        read.append((policy.said, policy.window.pinned))
+    assert read[0] == read[1] and 'block' in read[0][0]
 
 
 def test_bfloat16_scores_stay_within_the_stated_bound(robot, device):

@@ -35,8 +35,14 @@ function say(message) {
 function put(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 function log(words, level) {
+  const time = new Date().toLocaleTimeString(), last = $('log').firstChild;
+  if (last && last.words === words) {  // said again: the time and the number tell it
+    last.textContent = `${time} ${words} (${++last.times} times)`;
+    return;
+  }
   const item = document.createElement('li');
-  item.textContent = `${new Date().toLocaleTimeString()} ${words}`;
+  item.textContent = `${time} ${words}`;
+  Object.assign(item, { words, times: 1 });
   item.className = level || '';
   $('log').prepend(item);
   while ($('log').children.length > 100) $('log').lastChild.remove();
