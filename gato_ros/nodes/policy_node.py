@@ -159,7 +159,7 @@ class PolicyNode(ManagedNode):
         number = self._prompter.number
         if (number, snapshot.epoch) != self._sequence:
             try:
-                policy.reset(self._prompter.prompt)
+                policy.reset(self._prompter.prompt, pinned=self._params.pin_prompt)
             except ValueError as error:  # it leaves no room in this policy's window
                 self._refuse(diagnostics.ERROR, f'prompt: {error}')
                 return False

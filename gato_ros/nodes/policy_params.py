@@ -12,6 +12,8 @@ PARAMS = (
           fixed=False),
     Param('prompt', '', 'What to do, until something comes on the topic prompt: a sentence, or a '
           'demonstration, FILE#first or FILE#last.', fixed=False),
+    Param('pin_prompt', True, 'Whether the prompt stays in the window; false: it leaves, oldest '
+          'first, as the window fills.'),
     Param('folder', 'demos', 'Where such a FILE is, if its name is relative.'),
     Param('autostart', False, 'Configure and activate at the start, whatever the inputs are. Only '
           'for the simulator.'),

@@ -57,24 +57,31 @@ class GatoPolicy:
         self._seen: dict[str, tuple[np.ndarray, torch.Tensor]] = {}  # encoded pictures by camera
         self.reset()
 
-    def reset(self, prompt: Prompt = '', seed: int | None = None) -> None:
-        """Forget the sequence and pin a new prompt: a sentence, or a demonstration's blocks.
+    def reset(self, prompt: Prompt = '', seed: int | None = None, pinned: bool = True) -> None:
+        """Forget the sequence and take a new prompt: a sentence, or a demonstration's blocks.
 
-        A checkpoint that has learnt to goes on in words behind a demonstration: the sentence is
+        A checkpoint that has learnt to goes on in words behind a pinned demonstration: they are
         pinned with it, and what the policy does can be compared with what it says.
+
 
         seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
               the same
+        pinned  whether it stays in the window; else it leaves as timesteps come, as in the paper
+        Raises ValueError when there is no room for it, or it would be gone at the first timestep.
         """
         self.window.clear()
         self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
                   ) if isinstance(prompt, str) else prompt
+        most = self.window.max_timesteps
+        if blocks and not pinned and most is not None and most <= len(blocks):
+            raise ValueError(f'a rolling prompt of {len(blocks)} blocks was given, expected fewer '
+                             f'than the {most} timesteps that this checkpoint sees; pin it')
         with one_sentence(self.engine.name):
             for block in blocks:
-                self._pin(block)
-        shown = bool(blocks) and not isinstance(prompt, str)
+                self._read(block, pinned)
+        shown = bool(blocks) and pinned and not isinstance(prompt, str)
         self.said = (self._name() if shown and self.checkpoint.config.names_demonstrations
                      else '')
 
@@ -152,11 +159,11 @@ class GatoPolicy:
         with one_sentence(self.engine.name):
             self._encode(camera, image)
 
-    def _pin(self, block: TokenBlock) -> None:
-        layout = block.layout
+    def _read(self, block: TokenBlock, pinned: bool = True) -> None:
+        """Take a prompt's block into the window."""
+        layout, make_room = block.layout, self.window.pin if pinned else self.window.append
         pictures = self.engine.encode(block.patches, layout.rows, layout.columns)
-        self.engine.extend(block.ids, layout.local, pictures, self.window.pin(len(block)),
-                           self.window)
+        self.engine.extend(block.ids, layout.local, pictures, make_room(len(block)), self.window)
 
     def _name(self) -> str:
         """Say what the pinned demonstration shows, the likeliest token each time; pin that too."""
@@ -166,7 +173,7 @@ class GatoPolicy:
         with one_sentence(self.engine.name):
             while len(ids) < LONGEST_NAME and text.end not in ids[-1:]:
                 token = self.engine.decode([place], unused, self.window)
-                self._pin(TokenBlock(token, nothing, layout.part(len(ids), 1)))
+                self._read(TokenBlock(token, nothing, layout.part(len(ids), 1)))
                 ids = np.append(ids, token)
         return text.decode(ids)
 

@@ -27,7 +27,7 @@ class HomePolicy:
         self.seen: list[Observation] = []
         self.sent: list[np.ndarray | None] = []
 
-    def reset(self, prompt: str = '') -> None:
+    def reset(self, prompt: str = '', *, pinned: bool = True) -> None:
         self.prompts.append(prompt)
 
     def look(self, camera: str, image: np.ndarray) -> None:

@@ -243,6 +243,18 @@ def test_what_it_reads_in_a_demonstration_is_reported(
                       for _, m in robot.said for s in m.status), what='the sentence')
 
 
+def test_a_rolling_prompt_that_would_be_gone_at_once_is_refused(
+        processes: Processes, bench: Bench) -> None:
+    processes.node('policy_node', autostart=True, prompt='lift', pin_prompt=False)
+    robot = Robot(bench, node_here=False)
+    until(lambda: any('nothing has arrived' in s.message for _, m in robot.said
+                      for s in m.status), what='an active node')
+    robot.observe(50)
+    until(lambda: any('prompt: a rolling prompt of 1 blocks was given' in s.message
+                      for _, m in robot.said for s in m.status), what='the refusal')
+    assert not robot.proposals
+
+
 def test_a_foreign_demonstration_as_parameter_is_one_sentence(
         processes: Processes, checkpoint: Path, tmp_path: Path) -> None:
     foreign = record_demonstration(tmp_path, CYCLOPS)

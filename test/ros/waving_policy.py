@@ -44,7 +44,7 @@ class ThinkingPolicy(WavingPolicy):
         super().__init__()
         self._real = load_policy(params, robot)
 
-    def reset(self, prompt='') -> None:
+    def reset(self, prompt='', *, pinned=True) -> None:
         self._real.reset(prompt)
 
     def look(self, camera: str, image: np.ndarray) -> None:

@@ -133,6 +133,36 @@ def said_by_hand(model, tokenizer, shown):
     return said
 
 
+@pytest.mark.parametrize('words', ['', 'stack the red block'])
+def test_a_rolling_prompt_is_read_like_a_pinned_one_and_leaves_as_the_window_fills(
+        make_checkpoint, robot, words):
+    one = len(TimestepTokenizer(robot.timestep()).layout())
+    policy = GatoPolicy(load_checkpoint(make_checkpoint(window_tokens=4 * one)), robot.timestep())
+    tokenizer = policy.tokenizer
+    blocks = [tokenizer.sentence(words)] if words else [
+        tokenizer.encode(seen.images, seen.proprioception, {TORQUES: np.zeros(8)})
+        for seen in map(robot.example_observation, (7, 8))]
+    policy.reset(words or blocks, pinned=False)
+    seen = robot.example_observation(0)
+    assert policy.act(seen).tokens.tolist() == greedy_by_hand(
+        policy.checkpoint.model, tokenizer, blocks, seen)
+    lengths = [policy.window.tokens]
+    for seed in range(1, 5):
+        policy.act(robot.example_observation(seed))
+        lengths.append(policy.window.tokens)
+    first = sum(map(len, blocks))
+    assert policy.window.pinned == 0
+    expected = [first + one * count for count in (1, 2, 3, 4, 5)]
+    assert lengths == [length if length <= 4 * one else 4 * one for length in expected]
+
+
+def test_a_rolling_prompt_that_would_be_gone_at_once_is_refused(make_checkpoint, robot):
+    policy = GatoPolicy(load_checkpoint(make_checkpoint(window_timesteps=1)), robot.timestep())
+    with pytest.raises(ValueError, match='rolling prompt of 1 blocks was given, expected fewer '
+                                         'than the 1 timesteps'):
+        policy.reset('stack the red block', pinned=False)
+
+
 @pytest.mark.parametrize('ends', [False, True])
 def test_it_says_what_a_demonstration_shows_and_holds_to_that(make_checkpoint, robot, ends):
     checkpoint = load_checkpoint(make_checkpoint(names_demonstrations=True))
