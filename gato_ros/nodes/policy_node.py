@@ -236,7 +236,8 @@ class PolicyNode(ManagedNode):
             **self._statistics.values(), 'tokens_in_window': self._window,
             'window_capacity': self._capacity,
             'prompt': self._prompter.words, 'prompt_id': self._prompter.identity,
-            'prompt_read_as': self._said,
+            # Never the former demonstration's words beside a prompt that is not read yet.
+            'prompt_read_as': self._said * (self._sequence[0] == self._prompter.number),
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,
             'checkpoint_hash': getattr(self._params, 'checkpoint_hash', ''),

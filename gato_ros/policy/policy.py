@@ -63,13 +63,14 @@ class GatoPolicy:
         A checkpoint that has learnt to goes on in words behind a pinned demonstration: they are
         pinned with it, and what the policy does can be compared with what it says.
 
-
         seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
               the same
         pinned  whether it stays in the window; else it leaves as timesteps come, as in the paper
+
         Raises ValueError when there is no room for it, or it would be gone at the first timestep.
         """
         self.window.clear()
+        self.said = ''
         self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
@@ -82,8 +83,8 @@ class GatoPolicy:
             for block in blocks:
                 self._read(block, pinned)
         shown = bool(blocks) and pinned and not isinstance(prompt, str)
-        self.said = (self._name() if shown and self.checkpoint.config.names_demonstrations
-                     else '')
+        if shown and self.checkpoint.config.names_demonstrations:
+            self.said = self._name()
 
     def warm_up(self, steps: int = 3) -> None:
         """Answer example observations until the first, slow calls are over; then reset.

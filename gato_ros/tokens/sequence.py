@@ -187,7 +187,7 @@ class TimestepTokenizer:
 
         ended  whether the mark of the end follows, as where a policy is to say it
         """
-        ids = self.text.encode(text)[:LOCAL_POSITIONS - 1]
+        ids = self.text.encode(text)[:LOCAL_POSITIONS - ended]
         if ended:
             ids = np.append(ids, np.int32(self.text.end))
         return TokenBlock(ids, np.zeros((0, 16, 16, 3), np.uint8), self.sentence_layout(len(ids)))

@@ -84,6 +84,11 @@ class Robot:
         return until(lambda: [s for _, m in self.said[since:] for s in m.status
                               if s.level == level], what=f'level {level!r}')[-1]
 
+    def hear(self, words: str, **expected: str) -> None:
+        """Wait for a status whose message holds these words, and which has these values."""
+        until(lambda: any(words in s.message and expected.items() <= values(s).items()
+                          for _, m in self.said for s in m.status), what=f'{words}, {expected}')
+
 
 def values(status: DiagnosticStatus) -> dict[str, str]:
     return {item.key: item.value for item in status.values}
@@ -236,22 +241,23 @@ def test_what_it_reads_in_a_demonstration_is_reported(
     processes.node('policy_node', autostart=True, checkpoint=ANY_PAIR, folder=tmp_path,
                    prompt=f'{file.name}#last')
     robot = Robot(bench, node_here=False)
-    until(lambda: any('nothing has arrived' in s.message for _, m in robot.said
-                      for s in m.status), what='an active node')
+    robot.hear('nothing has arrived')  # it is active
     robot.answer(50)
-    until(lambda: any(values(s)['prompt_read_as'] == 'stack the green block on the blue block'
-                      for _, m in robot.said for s in m.status), what='the sentence')
+    robot.hear('', prompt=f'{file.name}#last',
+               prompt_read_as='stack the green block on the blue block')
+    robot.prompt.publish(String(data='lift'))  # nothing is seen any more, so it is not read yet
+    robot.hear('', prompt='lift', prompt_read_as='')
+    assert not any(found['prompt'] == 'lift' and found['prompt_read_as']
+                   for _, m in robot.said for found in map(values, m.status))
 
 
 def test_a_rolling_prompt_that_would_be_gone_at_once_is_refused(
         processes: Processes, bench: Bench) -> None:
     processes.node('policy_node', autostart=True, prompt='lift', pin_prompt=False)
     robot = Robot(bench, node_here=False)
-    until(lambda: any('nothing has arrived' in s.message for _, m in robot.said
-                      for s in m.status), what='an active node')
+    robot.hear('nothing has arrived')  # it is active
     robot.observe(50)
-    until(lambda: any('prompt: a rolling prompt of 1 blocks was given' in s.message
-                      for _, m in robot.said for s in m.status), what='the refusal')
+    robot.hear('prompt: a rolling prompt of 1 blocks was given')
     assert not robot.proposals
 
 

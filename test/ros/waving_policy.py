@@ -45,7 +45,7 @@ class ThinkingPolicy(WavingPolicy):
         self._real = load_policy(params, robot)
 
     def reset(self, prompt='', *, pinned=True) -> None:
-        self._real.reset(prompt)
+        self._real.reset(prompt, pinned=pinned)
 
     def look(self, camera: str, image: np.ndarray) -> None:
         self._real.look(camera, image)

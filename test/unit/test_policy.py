@@ -152,8 +152,7 @@ def test_a_rolling_prompt_is_read_like_a_pinned_one_and_leaves_as_the_window_fil
         lengths.append(policy.window.tokens)
     first = sum(map(len, blocks))
     assert policy.window.pinned == 0
-    expected = [first + one * count for count in (1, 2, 3, 4, 5)]
-    assert lengths == [length if length <= 4 * one else 4 * one for length in expected]
+    assert lengths == [min(first + count * one, 4 * one) for count in (1, 2, 3, 4, 5)]
 
 
 def test_a_rolling_prompt_that_would_be_gone_at_once_is_refused(make_checkpoint, robot):
