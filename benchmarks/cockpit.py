@@ -72,8 +72,10 @@ class Relay(threading.Thread):
 
     async def _end(self) -> None:
         self._server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self) -> int:
         self._server = await asyncio.start_server(self._meet, '127.0.0.1', 0)
