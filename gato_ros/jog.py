@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.kinematics import Chain, inverse_step, rotation_vector, turned
+from gato_ros.kinematics import Chain, Pose, inverse_step, rotation_vector, turned
 from gato_ros.spec import RobotSpec
 
 LINEAR, ANGULAR, JOINT = 0.25, 1.2, 0.8  # m/s, rad/s, rad/s at a wish of 1
@@ -52,6 +52,9 @@ class Wish:
 class Jog:
     """Holds the goal; N joints in the robot's order.
 
+    chain    the joints that a wish moves
+    gripper  the gripper's place among the N joints; None: there is none
+
     Raises ConfigError for a robot whose YAML file does not say how a person moves it.
     """
 
@@ -60,8 +63,8 @@ class Jog:
         if teleoperation is None or robot.interface != 'effort':
             raise ConfigError(f'robot {robot.name!r} has no teleoperation, expected that and the '
                               'interface effort (in its YAML file)')
-        self._chain, self._scale = Chain(robot), robot.scale
-        names = [robot.joint_names[i] for i in self._chain.joints]
+        self.chain, self._scale = Chain(robot), robot.scale
+        names = [robot.joint_names[i] for i in self.chain.joints]
         for key in ('stiffness', 'home'):
             if set(getattr(teleoperation, key)) != set(names):
                 raise ConfigError(f'robot {robot.name!r}: teleoperation.{key} names '
@@ -69,8 +72,8 @@ class Jog:
                                   f'{", ".join(names)}')
         self._stiffness = np.array([teleoperation.stiffness[n] for n in names])
         self._home = np.array([teleoperation.home[n] for n in names])
-        self._gripper = (robot.joint_names.index(teleoperation.gripper)
-                         if teleoperation.gripper else None)
+        self.gripper = (robot.joint_names.index(teleoperation.gripper)
+                        if teleoperation.gripper else None)
         self._force = 0.0
         self.restart()
 
@@ -81,7 +84,7 @@ class Jog:
 
     def tool(self, positions: np.ndarray) -> np.ndarray:
         """Return float64[3]: where the tool is, m, base frame."""
-        return self._chain.pose(positions).position
+        return self.chain.pose(positions).position
 
     def act(self, positions: np.ndarray, wish: Wish, dt: float) -> np.ndarray:
         """Return residual torques float64[N] in Nm (N), within the robot's scale.
@@ -89,8 +92,8 @@ class Jog:
         positions  float64[N], rad (m)
         dt         seconds for which the wish counts
         """
-        angles = np.asarray(positions, np.float64)[self._chain.joints]
-        pose = self._chain.pose(positions)
+        angles = np.asarray(positions, np.float64)[self.chain.joints]
+        pose = self.chain.pose(positions)
         rate = dt * wish.speed
         if wish.home:
             self._posture, self._place = self._home, None
@@ -112,27 +115,45 @@ class Jog:
             self._place = (pose.position + _limit(ahead, AHEAD_M),
                            turned(pose.rotation, _limit(turn, AHEAD_RAD)))
         if self._posture is not None:
-            step = _limit(self._posture - angles, AHEAD_RAD * max(wish.speed, 0.1))
+            effort = self._springs(_limit(self._posture - angles,
+                                          AHEAD_RAD * max(wish.speed, 0.1)))
         else:
             assert self._place is not None
-            step = inverse_step(pose, _limit(self._place[0] - pose.position, AHEAD_M),
-                                _limit(rotation_vector(self._place[1], pose.rotation), AHEAD_RAD),
-                                HOMEWARDS * (self._home - angles))
-        torque = self._stiffness * step
-        torque /= max(1.0, float(np.max(np.abs(torque) / self._scale[self._chain.joints])))
-        effort = np.zeros(len(self._scale))
-        effort[self._chain.joints] = torque
-        if self._gripper is not None:
+            effort = self._pull(pose, angles, *self._place)
+        if self.gripper is not None:
             if wish.gripper:
-                self._force = float(np.sign(wish.gripper) * self._scale[self._gripper])
-            effort[self._gripper] = self._force
+                self._force = float(np.sign(wish.gripper) * self._scale[self.gripper])
+            effort[self.gripper] = self._force
+        return effort
+
+    def pull(self, positions: np.ndarray, place: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+        """Return torques float64[N] in Nm of the springs from the tool to a pose; the gripper's 0.
+
+        place     float64[3] in m;  rotation  float64[3, 3]; both in the base frame
+        """
+        angles = np.asarray(positions, np.float64)[self.chain.joints]
+        return self._pull(self.chain.pose(positions), angles, place, rotation)
+
+    def _pull(self, pose: Pose, angles: np.ndarray, place: np.ndarray, rotation: np.ndarray
+              ) -> np.ndarray:
+        return self._springs(inverse_step(
+            pose, _limit(place - pose.position, AHEAD_M),
+            _limit(rotation_vector(rotation, pose.rotation), AHEAD_RAD),
+            HOMEWARDS * (self._home - angles)))
+
+    def _springs(self, step: np.ndarray) -> np.ndarray:
+        """Return torques float64[N] that pull along a step float64[M] in rad; the gripper's 0."""
+        torque = self._stiffness * step
+        torque /= max(1.0, float(np.max(np.abs(torque) / self._scale[self.chain.joints])))
+        effort = np.zeros(len(self._scale))
+        effort[self.chain.joints] = torque
         return effort
 
     def rest(self) -> np.ndarray:
         """Return float64[N]: no residual torque, the gripper's force as it was."""
         effort = np.zeros(len(self._scale))
-        if self._gripper is not None:
-            effort[self._gripper] = self._force
+        if self.gripper is not None:
+            effort[self.gripper] = self._force
         return effort
 
 

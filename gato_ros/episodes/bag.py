@@ -27,6 +27,7 @@ from gato_ros.episodes.actors import PERSON, read_actors
 from gato_ros.episodes.alignment import Alignment, Skew
 from gato_ros.episodes.alignment import seconds as _seconds
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source
+from gato_ros.episodes.hindsight import labels
 from gato_ros.episodes.mcap_file import (
     BagError,
     find_file,
@@ -37,7 +38,7 @@ from gato_ros.episodes.mcap_file import (
 from gato_ros.episodes.topics import ACTIONS, observed
 from gato_ros.messages import ConvertError, to_effort, to_ns, to_observation
 from gato_ros.sim.tasks import load_training_task
-from gato_ros.spec import TORQUES, Observation, RobotSpec
+from gato_ros.spec import POSITIONS, TORQUES, Observation, RobotSpec
 
 HOLES = 0.05  # of a recording's time
 NO_SEED = -1  # a recording comes from no seed of the simulator
@@ -98,11 +99,13 @@ class Demonstration:
 
 def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '',
                success: bool | None = None, source: str = '',
-               namespace: str = '') -> Imported:
+               namespace: str = '', in_hindsight: bool = False) -> Imported:
     """Write the episode of a recording into folder ``out``, under the recording's name.
 
     task, success, source  '' and None: what our recorder has noted in the file
     namespace              of the robot's topics in the recording
+    in_hindsight           whether its labels are where the hand went, see hindsight.py, and not
+                           the torques as they were sent, which the episode holds in either case
 
     Raises BagError, and then nothing is written; the recording itself is never changed.
     """
@@ -128,12 +131,13 @@ def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '',
         raise BagError(f'{file}: a person acted in none of {len(demonstration.steps)} steps, '
                        'expected one at least')
     others = len(demonstration.steps) - len(steps)
-    for observation, effort in steps:
-        writer.add(observation, {TORQUES: effort}, {TORQUES: effort}, {})
+    wanted = _in_hindsight(robot, steps) if in_hindsight else [effort for _, effort in steps]
+    for (observation, effort), label in zip(steps, wanted, strict=True):
+        writer.add(observation, {TORQUES: label}, {TORQUES: effort}, {})
     info = EpisodeInfo(
         robot.name, robot.timestep().hash, task, sentence, NO_SEED, cast(Source, source), success,
         version=gato_ros.__version__,
-        extra={'bag': file.name, 'actions': recording.topic,
+        extra={'bag': file.name, 'actions': recording.topic, 'in_hindsight': in_hindsight,
                'incomplete': len(demonstration.missing), 'others': others,
                'skew': asdict(demonstration.skew)})
     try:
@@ -173,6 +177,19 @@ def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
     if why := skew.refusal(robot):
         raise BagError(f'{file}: {why}')
     return Demonstration(recording, steps, missing, longest_s, skew)
+
+
+def _in_hindsight(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]
+                  ) -> list[np.ndarray]:
+    """Return labels float64[N] of all steps; nothing is looked up beyond a gap between them."""
+    stamps = np.array([observation.stamp_ns for observation, _ in steps])
+    starts = np.flatnonzero(np.diff(stamps) * 1e-9 > 1.5 / robot.rate_hz) + 1
+    found: list[np.ndarray] = []
+    for part in np.split(np.arange(len(steps)), starts):
+        seen = [steps[i][0].proprioception[POSITIONS] for i in part]
+        found += list(labels(robot, np.array(seen, np.float64),
+                             np.array([steps[i][1] for i in part])))
+    return found
 
 
 def _task(file: Path, about: Mapping[str, str], task: str) -> tuple[str, str]:
