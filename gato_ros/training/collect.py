@@ -1,6 +1,7 @@
-"""Demonstrations from the scripted expert, or its labels for what a policy sees.
+"""Demonstrations from the scripted expert or person, or labels for what a policy sees.
 
     gato-ros collect --out data/stack --episodes 1000
+    gato-ros collect --out data/keys --episodes 1000 --person
     gato-ros collect --out data/stack-dagger --episodes 300 --policy runs/stack/checkpoint
 
 With a policy the policy acts, in turn with the expert, and the expert labels every timestep
@@ -21,8 +22,9 @@ import numpy as np
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, read_info
+from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source, read_info
 from gato_ros.sim import Expert, StackingEnv, load_task
+from gato_ros.sim.person import Person
 from gato_ros.sim.tasks import load_training_task
 from gato_ros.spec import TORQUES, Action, Observation, RobotSpec, load_robot
 from gato_ros.workers import WorkerError, run_jobs
@@ -43,6 +45,7 @@ class CollectSettings:
     delay_s     largest delay of a command, drawn per episode: a policy needs time to think
     policy      checkpoint that acts while the expert labels; None: the expert acts
     policy_share  of the time in which the policy acts, by turns of 10 to 40 timesteps
+    person      whether a scripted person at the keyboard acts in the expert's place
     """
 
     out: Path
@@ -55,6 +58,7 @@ class CollectSettings:
     randomise: bool = False
     policy: Path | None = None
     policy_share: float = 0.7
+    person: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +71,13 @@ class CollectSettings:
             raise ConfigError(f'noise is {self.noise}, expected a share of full scale in [0, 1]')
         if not 0 < self.policy_share <= 1:
             raise ConfigError(f'policy_share is {self.policy_share}, expected a share in (0, 1]')
+        if self.person and self.policy is not None:
+            raise ConfigError('person and policy are both given, expected one: a person follows a '
+                              'plan and cannot label what a policy sees')
+        tasks = map(load_task, self.tasks)
+        if self.person and any((t.kind, t.shapes) != ('stack', 'cubes') for t in tasks):
+            raise ConfigError(f'tasks are {", ".join(self.tasks)}, expected stacks of two cubes: '
+                              'the scripted person can do nothing else (option --task)')
 
 
 def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
@@ -116,6 +127,7 @@ class _Worker:
         self.hash = self.robot.timestep().hash
         self._envs: dict[str, StackingEnv] = {}
         self.policy = None
+        self.source: Source = 'teleoperation' if settings.person else 'expert'
         self.actor: dict[str, object] = {}  # provenance
         if settings.policy is not None:
             import torch
@@ -123,6 +135,7 @@ class _Worker:
             from gato_ros.policy.checkpoint import checkpoint_hash, load_checkpoint
             from gato_ros.policy.policy import GatoPolicy
             torch.set_num_threads(1)
+            self.source = 'policy'
             self.policy = GatoPolicy(load_checkpoint(settings.policy), self.robot.timestep())
             self.actor = {'policy': str(settings.policy),
                           'policy_hash': checkpoint_hash(settings.policy),
@@ -141,14 +154,14 @@ class _Worker:
         deviation = float(rng.uniform(0, settings.noise))
         delay_s = float(rng.uniform(0, settings.delay_s))
         disturbance = Disturbance(rng, deviation, len(scale))
-        expert, writer = Expert(env), EpisodeWriter()
-        observation = env.reset(seed)
+        observation, writer = env.reset(seed), EpisodeWriter()
+        demonstrator = Person(env, rng) if settings.person else Expert(env)
         if self.policy is not None:
             self.policy.reset(env.task.sentence, seed)
         sent: np.ndarray | None = None
         turn, policy_acts = 0, False
         while not env.success and env.time_s < env.time_limit_s:
-            label = expert.act()
+            label = demonstrator.act()
             if self.policy is not None and turn == 0:
                 turn = int(rng.integers(10, 41))
                 policy_acts = bool(rng.random() < settings.policy_share)
@@ -162,7 +175,7 @@ class _Worker:
         writer.save(_file(settings, seed), EpisodeInfo(
             robot=self.robot.name, spec_hash=self.hash, task=env.task.name,
             sentence=env.task.sentence, seed=seed,
-            source='expert' if self.policy is None else 'policy', success=env.success,
+            source=self.source, success=env.success,
             noise=deviation, randomised=settings.randomise, version=gato_ros.__version__,
             extra={'delay_s': delay_s, **self.actor}))
         return seed, env.success

@@ -14,7 +14,7 @@ import aiohttp
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser, Page
-from person import Person
+from person import plan_of
 from ros_bench import Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -26,6 +26,7 @@ from gato_ros.episodes.mcap_file import read_about
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.cockpit import Cockpit
 from gato_ros.nodes.teleop_node import TeleopNode
+from gato_ros.sim.person import Gap, keys
 from gato_ros.spec import load_robot
 
 ROBOT = load_robot('panda_sim')
@@ -153,17 +154,14 @@ class Hands:
         self._seen_s = 0.0
         page.key(' ', True)
 
-    def follow(self, gap: np.ndarray, turn: float, gripper: int, seen_s: float) -> None:
+    def follow(self, gap: Gap, seen_s: float) -> None:
         """Hold the keys that lead there; ``seen_s`` is the robot's time of what was seen."""
-        lag_s, self._seen_s = seen_s - self._seen_s, seen_s
-        wanted = {'v' if gripper > 0 else 'c'}
-        for axis, (more, less) in enumerate(('ws', 'ad', 'rf')):
-            if abs(gap[axis]) > 0.005:
-                wanted.add(more if gap[axis] > 0 else less)
-        if abs(turn) > 0.07:
-            wanted.add('q' if turn > 0 else 'e')
-        far = max(np.abs(gap).max() / 0.25, abs(turn) / 1.2)  # seconds at full speed
-        speed = str(int(np.clip(10 * far / (3 * lag_s + 0.25), 1, 7)))  # so as not to overshoot
+        wish = keys(gap, seen_s - self._seen_s)
+        self._seen_s = seen_s
+        wishes = (*wish.linear, wish.angular[2], wish.gripper)
+        wanted = {more if value > 0 else less for value, (more, less)
+                  in zip(wishes, ('ws', 'ad', 'rf', 'qe', 'vc'), strict=True) if value}
+        speed = str(round(10 * wish.speed))
         if speed != self._speed:
             self._speed = speed
             self._page.key(speed, True)
@@ -199,14 +197,14 @@ def test_a_person_stacks_a_block_by_keyboard_and_saves_it(
         page.press('[data-ask="record"]')
         until(lambda: 'recording stack_the_red' in page.text('recorder'), what='a recording')
         until(lambda: joints, what="the arm's joints")
-        person, hands, deadline = Person(SEED, 0.008, 0.1), Hands(page), time.monotonic() + 400
+        plan, hands, deadline = plan_of(SEED, 0.008, 0.1), Hands(page), time.monotonic() + 400
 
         while not ended(said) and time.monotonic() < deadline:
-            error = person.error(convert.joint_values(
+            gap = plan.gap(convert.joint_values(
                 joints[-1][1], ROBOT.joint_names, 'position', 'joint_states'))
-            if error is not None:
-                hands.follow(*error, 1e-9 * convert.to_ns(joints[-1][1].header.stamp))
-        assert ended(said) and ended(said)[0]['status'] == 'success', (ended(said), person._plan)
+            if gap is not None:
+                hands.follow(gap, 1e-9 * convert.to_ns(joints[-1][1].header.stamp))
+        assert ended(said) and ended(said)[0]['status'] == 'success', ended(said)
         assert page.text('holder') == 'You have control.'
         page.key(' ', False)
         remark = ('(() => { const box = document.getElementById("remark"); box.value = "in a '

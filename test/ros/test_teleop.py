@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from person import Person
+from person import plan_of
 from ros_bench import Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState, Joy
 from std_msgs.msg import String
@@ -59,12 +59,12 @@ def test_a_person_stacks_a_block_and_the_recording_is_training_data(
     processes.node('teleop_node', speed=1.0, command_age_s=0.3, lock_step=True)
     until(lambda: bench.found('proposed_effort', 'joint_states', 'recorder/mark') and joints,
           what='the graph')
-    person, deadline = Person(SEED), time.monotonic() + 150
+    plan, deadline = plan_of(SEED), time.monotonic() + 150
 
     while not ended(said) and time.monotonic() < deadline:
-        error = person.error(positions(joints))
-        if error is not None:
-            stick.publish(joy(*error))
+        gap = plan.gap(positions(joints))
+        if gap is not None:
+            stick.publish(joy(gap.position, gap.turn, gap.gripper))
         time.sleep(0.02)
     assert ended(said) and ended(said)[0]['status'] == 'success', ended(said)
     file = until(lambda: next((tmp_path / 'demos').glob('*.mcap'), None), what='the recording')
