@@ -72,6 +72,16 @@ def sentence_of(words: str, folder: Path = Path()) -> str:
             else read_about(file).get('sentence', ''))
 
 
+def is_failure(file: Path) -> bool:
+    """Whether a recording (.mcap) or an episode (.safetensors) is marked as a failure.
+
+    Raises ValueError for one that cannot be read.
+    """
+    if file.suffix == SUFFIX:
+        return not read_info(file).success
+    return read_about(file).get('outcome') == 'failure'
+
+
 def read_prompt(file: Path, robot: RobotSpec, end: str = 'last',
                 steps: int = STEPS) -> Demonstrated:
     """Read the prompt in a recording (.mcap) or an episode (.safetensors).

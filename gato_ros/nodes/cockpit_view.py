@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from gato_ros.episodes.prompts import is_failure
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.mailbox import Letter
 
@@ -112,9 +114,10 @@ class View:
         return self._pictures.get(camera, (former, data))
 
     def demonstrations(self) -> list[str]:
-        """Return the recordings that may serve as prompts, the newest first."""
+        """Return the recordings that are not marked as failures, the newest first."""
         files = Path(self._node.params.folder).glob('*.mcap')
-        return [file.name for file in sorted(files, reverse=True, key=last_change)[:LISTED]]
+        newest = sorted(((last_change(file), file) for file in files), reverse=True)
+        return [file.name for change, file in newest[:LISTED] if not shows_failure(file, change)]
 
     def cameras(self) -> Sequence[str]:
         """Return the cameras' names."""
@@ -144,6 +147,14 @@ class View:
                 return f'{name} has not answered for {ANSWER_S:g} s'
             await asyncio.sleep(0.01)
         return future.result().message or f'{name}: done'
+
+
+@lru_cache(maxsize=4 * LISTED)
+def shows_failure(file: Path, change: float) -> bool:
+    """Whether a file as written then is marked as a failure; one that cannot be read is not."""
+    with suppress(ValueError):
+        return is_failure(file)
+    return False
 
 
 def last_change(file: Path) -> float:

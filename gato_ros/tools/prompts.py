@@ -20,7 +20,7 @@ def list_prompts(folder: Annotated[Path | None, typer.Argument(
         robot: Robot = 'panda_sim') -> None:
     """List the tasks' sentences, and the demonstrations in a folder that may serve."""
     from gato_ros.episodes.mcap_file import BagError
-    from gato_ros.episodes.prompts import FILES, read_prompt
+    from gato_ros.episodes.prompts import FILES, is_failure, read_prompt
     from gato_ros.sim.tasks import load_task, task_names
     from gato_ros.spec import load_robot
     for sentence in sorted({load_task(name).sentence for name in task_names()}):
@@ -29,6 +29,8 @@ def list_prompts(folder: Annotated[Path | None, typer.Argument(
         if file.suffix not in FILES:
             continue
         try:
+            if is_failure(file):
+                raise BagError(f'{file} is marked as a failure, expected a success')
             found = read_prompt(file, load_robot(robot), 'last', 1)
         except (BagError, ValueError) as error:
             typer.echo(f'no: {error}')

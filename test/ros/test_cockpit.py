@@ -23,6 +23,7 @@ from std_srvs.srv import SetBool, Trigger
 from gato_ros.episodes.actors import read_remarks
 from gato_ros.episodes.bag import read_demonstration
 from gato_ros.episodes.mcap_file import read_about
+from gato_ros.episodes.session import Session
 from gato_ros.nodes import convert, qos
 from gato_ros.nodes.cockpit import Cockpit
 from gato_ros.nodes.teleop_node import TeleopNode
@@ -235,6 +236,9 @@ def test_a_sentence_or_a_demonstration_is_chosen_in_the_page(
     said = bench.record(String, 'prompt', qos.PROMPT)
     (tmp_path / 'demos').mkdir()
     (tmp_path / 'demos' / 'pick.mcap').touch()
+    session = Session(ROBOT, tmp_path / 'demos', {}, min_free_mb=1)
+    session.start(SENTENCE, 'stack_wide')
+    failed = session.save('failure').file
     address = page_of(processes.node('teleop_node', web=True, port=0, folder=tmp_path / 'demos'))
     until(lambda: bench.found('prompt'), what='the prompt')
     browser = Browser(tmp_path / 'browser')
@@ -244,6 +248,7 @@ def test_a_sentence_or_a_demonstration_is_chosen_in_the_page(
         page.value('document.getElementById("shown").value = "pick.mcap#first"')
         (tmp_path / 'demos' / 'place.mcap').touch()
         until(lambda: 'place.mcap' in page.text('shown'), what='the other one')
+        assert failed.exists() and failed.name not in page.text('shown')
         page.press('#show')
         until(lambda: [msg.data for _, msg in said] == ['pick.mcap#first'], what='the prompt')
         page.value(f'document.getElementById("words").value = "{SENTENCE}"')

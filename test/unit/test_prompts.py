@@ -82,10 +82,13 @@ def test_what_a_demonstration_shows_is_its_sentence(tmp_path: Path) -> None:
 
 def test_the_commands(tmp_path: Path) -> None:
     file = record(tmp_path)
+    failed = record(tmp_path, 'failure')
     (tmp_path / 'torn.mcap').write_bytes(file.read_bytes()[:2000])
     listed = CliRunner().invoke(app, ['prompts', 'list', str(tmp_path)]).output
     assert SENTENCE in listed and f'{file}#first, {file}#last: 10 timesteps' in listed
     assert 'no: ' in listed and 'torn.mcap is cut off' in listed
+    assert f'no: {failed} is marked as a failure, expected a success' in listed
+    assert f'{failed}#last' not in listed
     checked = CliRunner().invoke(app, ['prompts', 'check', f'{file}#last'])
     assert checked.exit_code == 0 and 'yes: 224 of 1024 tokens stay pinned' in checked.output
     shown = CliRunner().invoke(app, ['prompts', 'show', f'{file}#first', '--steps', '2']).output
