@@ -136,13 +136,15 @@ def collect(
             help='Checkpoint that acts while the expert labels.')] = None,
         policy_share: Annotated[float, typer.Option(
             min=0.05, max=1, help='Of the time in which the policy acts, not the expert.')] = 0.7,
+        person: Annotated[bool, typer.Option(
+            '--person', help="A scripted person at the keyboard in the expert's place.")] = False,
         workers: Workers = 0,
         json_file: Json = None) -> None:
-    """Record episodes of the scripted expert in the simulator; finished ones are kept."""
+    """Record episodes of a scripted expert or person in simulation; finished ones are kept."""
     from gato_ros.training.collect import CollectSettings, collect
     settings = CollectSettings(out, episodes, tuple(task), robot, first_seed, noise,
                                randomise=randomise, policy=policy, policy_share=policy_share,
-                               workers=workers)
+                               person=person, workers=workers)
     done = dict(_progress(collect(settings), episodes))
     typer.echo(f'{len(done)} episodes in {out}, {sum(done.values())} of them successful')
     write_json({'episodes': len(done), 'successes': sum(done.values())}, json_file)
@@ -189,6 +191,12 @@ def train(
         task: Annotated[list[str], typer.Option(
             help='To look at for what a fine-tuning made forgotten; repeat it. Without it: what '
                  'the checkpoint was trained on.')] = [],  # noqa: B006
+        as_sent: Annotated[bool, typer.Option(
+            '--as-sent', help="Fine-tune on a person's torques, not on where the hand went.")]
+        = False,
+        keep: Annotated[bool, typer.Option(
+            '--keep/--no-keep', help='Rehearse what the checkpoint knows in a fine-tuning.')]
+        = True,
         change: Annotated[list[str], typer.Option(
             '--set', metavar='KEY=VALUE', help='Change one setting, such as data.timesteps=6.')]
         = [],  # noqa: B006
@@ -205,7 +213,7 @@ def train(
         from gato_ros.policy.checkpoint import SHIPPED
         from gato_ros.tools.finetune import finetune
         write_json(finetune(demos, out, start_from or SHIPPED, name, changes, device, episodes,
-                            tuple(task), _progress), json_file)
+                            tuple(task), _progress, as_sent, keep), json_file)
         return
     from gato_ros.evaluation.evaluate import success_rate
     from gato_ros.training.train import train

@@ -28,26 +28,29 @@ REPORT = 'report.json'
 
 def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: Mapping[str, Any],
              device: str, episodes: int, tasks: tuple[str, ...],
-             progress: Progress) -> dict[str, Any]:
+             progress: Progress, as_sent: bool = False, keep: bool = True) -> dict[str, Any]:
     """Fine-tune, compare, and return the report, which ``out``/report.json holds too.
 
     episodes  validation seeds of each task; 0: no comparison
     tasks     to compare on beside those that are taught; (): those the checkpoint says it knew
+    as_sent, keep  see training/finetune.py
     """
     robot = load_robot(load_settings(settings, changes).robot)
-    prepared = prepare(demos, out, robot, start_from, settings, changes)
+    prepared = prepare(demos, out, robot, start_from, settings, changes, as_sent, keep, typer.echo)
     for bag, why in prepared.refused.items():
         typer.echo(f'left out: {bag.name}: {why}')
     chosen, infos = prepared.settings, prepared.episodes.values()
     typer.echo(f'{len(infos)} demonstrations, {sum(info.length for info in infos)} timesteps, '
                f'{chosen.steps} steps, ' + (f'changes of rank {chosen.rank}' if chosen.rank
-                                            else 'all weights'))
+                                            else 'all weights')
+               + f', {len(prepared.rehearsed)} sentences rehearsed')
     began = time.monotonic()
     after = train(chosen, out, device, start_from)
     report: dict[str, Any] = {
         'checkpoint': str(after), 'start_from': str(start_from), 'demonstrations': len(infos),
         'timesteps': sum(info.length for info in infos), 'steps': chosen.steps,
         'seconds': round(time.monotonic() - began, 1),
+        'rehearsed': list(prepared.rehearsed),
         'left_out': {bag.name: why for bag, why in prepared.refused.items()}, 'tasks': []}
     taught = sorted({name for info in infos if (name := known_task(info.task, info.sentence))})
     if episodes and not taught:

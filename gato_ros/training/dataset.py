@@ -21,6 +21,8 @@ from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.training.columns import tokenise
 from gato_ros.training.settings import DataSettings
 
+REHEARSAL = 'rehearsal'  # in an episode's ``extra``: nobody needs a demonstration of it
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -64,16 +66,16 @@ class WindowSampler:
         lengths = np.array([info.length for _, info in self.episodes])
         self._first = np.cumsum(lengths) - lengths  # row of each episode's first timestep
         self._starts = lengths - settings.timesteps + 1
-        weights = [settings.policy_weight if info.source == 'policy' else 1
-                   for _, info in self.episodes]
+        weights = [settings.policy_weight if info.source == 'policy'
+                   else settings.demonstration_weight for _, info in self.episodes]
         self._ends = np.cumsum(self._starts * weights)
         self._mates: dict[tuple[str, str], list[int]] = {}
         for number, (_, info) in enumerate(self.episodes):
             if info.success:
                 for source in (info.source, ''):
                     self._mates.setdefault((_told(info), source), []).append(number)
-        lonely = next((_told(info) for _, info in self.episodes
-                       if (_told(info), '') not in self._mates), None)
+        lonely = next((_told(info) for _, info in self.episodes if not info.extra.get(REHEARSAL)
+                       and (_told(info), '') not in self._mates), None)
         if lonely is not None and settings.prompt_fraction + settings.named_fraction:
             raise EpisodeError(f'no episode of {lonely!r} is successful, expected at least one to '
                                'serve as a prompt; collect one, or set data.prompt_fraction and '
@@ -117,6 +119,8 @@ class WindowSampler:
         by_length: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         for _ in range(size):
             number, rows = self._draw(rng)
+            while shown and (_told(self.episodes[number][1]), '') not in self._mates:
+                number, rows = self._draw(rng)
             info, words = self.episodes[number][1], np.zeros(0, np.int32)
             if shown:
                 rows = np.concatenate([self._prompt(rng, info), rows])

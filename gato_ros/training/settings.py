@@ -26,7 +26,8 @@ class DataSettings:
     sentence_fraction  share of sequences behind their task's sentence
     named_fraction     share behind a demonstration and the sentence that says what it shows: the
                        policy learns to say it, and to do what it said
-    policy_weight      how many times more often windows in which a policy acted are drawn
+    policy_weight, demonstration_weight  how many times more often windows are drawn in which a
+                       policy acted; in which a person or an expert did
     auxiliary          whether the simulator's state serves as a training target
     """
 
@@ -39,13 +40,14 @@ class DataSettings:
     sentence_fraction: float = 0.125
     named_fraction: float = 0.0
     policy_weight: int = 1
+    demonstration_weight: int = 1
     auxiliary: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.timesteps, self.prompt_timesteps, self.policy_weight) < 1:
-            raise ConfigError(f'timesteps is {self.timesteps}, prompt_timesteps '
-                              f'{self.prompt_timesteps} and policy_weight {self.policy_weight}, '
-                              'expected at least 1')
+        least = 'timesteps', 'prompt_timesteps', 'policy_weight', 'demonstration_weight'
+        if min(getattr(self, name) for name in least) < 1:
+            raise ConfigError(', '.join(f'{name} is {getattr(self, name)}' for name in least)
+                              + ', expected at least 1')
         if self.episodes < 0:
             raise ConfigError(f'data.episodes is {self.episodes}, expected 0 (all) or more')
         shares = self.prompt_fraction, self.sentence_fraction, self.named_fraction
@@ -68,7 +70,7 @@ class TrainSettings:
     average             decay of the weights' moving average, which is what is saved
     window_timesteps    visible at control; null: all that fit in 1024 tokens
     rank                of what each matrix may change by, see low_rank.py; 0: all weights learn
-    precision           of the matrix products; float32 is faster on CPUs without bfloat16 units
+    precision           of the matrix products; auto: bfloat16 where there are units for it
     validate_every      steps between rollouts of the checkpoint; 0: none
     validate_episodes   in each of them, of ``validate_tasks`` in turn, on validation seeds
     validate_workers    processes for them, beside the training
@@ -90,7 +92,7 @@ class TrainSettings:
     window_timesteps: int | None = None
     temperature: float = 0.0
     rank: int = 0
-    precision: Literal['bfloat16', 'float32'] = 'bfloat16'
+    precision: Literal['bfloat16', 'float32', 'auto'] = 'bfloat16'
     seed: int = 0
     save_every: int = 500
     log_every: int = 20
@@ -102,7 +104,8 @@ class TrainSettings:
     @property
     def dtype(self) -> torch.dtype:
         """Of the matrix products."""
-        return torch.bfloat16 if self.precision == 'bfloat16' else torch.float32
+        short = _has_bfloat16() if self.precision == 'auto' else self.precision == 'bfloat16'
+        return torch.bfloat16 if short else torch.float32
 
     @property
     def autocast(self) -> bool:
@@ -117,6 +120,13 @@ class TrainSettings:
         if self.auxiliary_weight and not self.data.auxiliary:
             raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but data.auxiliary '
                               'is false')
+
+
+def _has_bfloat16() -> bool:
+    """Whether this machine multiplies in bfloat16 faster than in float32."""
+    # Not every torch that we take can say what the CPU has.
+    units: dict[str, bool] = getattr(torch.cpu, 'get_capabilities', dict)()
+    return torch.cuda.is_available() or bool(units.get('avx512_bf16') or units.get('amx_bf16'))
 
 
 def parse_changes(texts: Sequence[str]) -> dict[str, Any]:

@@ -82,11 +82,16 @@ class _Run:
         torch.manual_seed(settings.seed)
         arch = load_architecture(settings.model)
         model = Gato(arch, self.sampler.auxiliary if settings.auxiliary_weight else None)
-        self.tasks = {info.task for _, info in self.sampler.episodes}
+        infos = [info for _, info in self.sampler.episodes]
+        self.tasks = {info.task for info in infos if info.task}
+        self.sentences = {info.sentence for info in infos if info.sentence}
+        names = settings.data.named_fraction > 0
         if start_from is not None:
             source = load_checkpoint(start_from)
             _take_weights(model, source.model)
             self.tasks |= set(source.config.provenance.get('tasks', ()))
+            self.sentences |= set(source.config.provenance.get('sentences', ()))
+            names |= source.config.names_demonstrations
         if settings.rank:
             adapt(model, settings.rank)
         self.model = model.to(process.device)
@@ -96,8 +101,7 @@ class _Run:
         self.config = CheckpointConfig(
             arch, spec, self.model.auxiliary, window_timesteps=settings.window_timesteps,
             window_tokens=_window_tokens(self.sampler, settings),
-            temperature=settings.temperature,
-            names_demonstrations=settings.data.named_fraction > 0)
+            temperature=settings.temperature, names_demonstrations=names)
         self._resume()
 
     def go(self, validate: Validate | None) -> Path:
@@ -224,7 +228,7 @@ class _Run:
         provenance: dict[str, Any] = {
             'settings': to_dict(self.settings), 'step': self.step,
             'episodes': len(self.sampler.episodes), 'timesteps': self.sampler.timesteps,
-            'tasks': sorted(self.tasks),
+            'tasks': sorted(self.tasks), 'sentences': sorted(self.sentences),
             'version': gato_ros.__version__}
         config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
                            'checkpoint')

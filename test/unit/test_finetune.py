@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from recordings import ROBOT, SENTENCE, record
+from recordings import ROBOT, SENTENCE, original, record
 from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError, to_dict
+from gato_ros.episodes.episode import list_episodes, read_slice
 from gato_ros.evaluation.before_after import before_after, known_task
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.policy.policy import GatoPolicy
+from gato_ros.spec import TORQUES, Observation
 from gato_ros.tools.cli import app
+from gato_ros.training import rehearsal
+from gato_ros.training.dataset import WindowSampler
 from gato_ros.training.finetune import prepare
 from gato_ros.training.low_rank import adapt, merged
 from gato_ros.training.settings import load_settings
 
 
-def make_checkpoint(folder: Path, settings: dict[str, Any] | None = None) -> Path:
+def make_checkpoint(folder: Path, settings: dict[str, Any] | None = None,
+                    knows: tuple[str, ...] = ()) -> Path:
     """Write an untrained checkpoint that says that it was trained in some way."""
     architecture = load_architecture('tiny')
     torch.manual_seed(0)
     save_checkpoint(folder, CheckpointConfig(
         architecture, ROBOT.timestep(), {'tcp_position': 3}, window_timesteps=2, temperature=0.5,
-        provenance={'settings': settings or {}, 'tasks': ['stack_wide', 'of somebody']}),
+        provenance={'settings': settings or {}, 'tasks': ['stack_wide', 'of somebody'],
+                    'sentences': list(knows)}),
         Gato(architecture, {'tcp_position': 3}).state_dict())
     return folder
 
@@ -96,11 +105,89 @@ def test_steps_follow_from_the_demonstrations_and_the_rest_from_the_checkpoint(
     found = prepare(demos, tmp_path / 'run', ROBOT, old)
     assert len(found.episodes) == 5 and 'is marked as a failure' in found.refused[failed]
     chosen = found.settings
-    assert (chosen.steps, chosen.batch, chosen.learning_rate) == (100, 64, 2e-4)
-    assert (chosen.data.timesteps, chosen.data.prompt_fraction, chosen.smoothing_bins) == (
-        2, 0.125, 2.5)
-    assert chosen.data.folders == (str(tmp_path / 'run/episodes'),) and chosen.data.episodes == 0
+    assert (chosen.steps, chosen.batch) == (100, 128)
+    assert (chosen.data.timesteps, chosen.smoothing_bins, chosen.data.episodes) == (2, 2.5, 0)
+    # All show one thing: nobody can learn from them to read a demonstration.
+    assert (chosen.data.prompt_fraction, chosen.data.sentence_fraction) == (0.0, 0.125)
+    assert chosen.data.folders == (str(tmp_path / 'run/episodes/in_hindsight'),)
     assert prepare(demos, tmp_path / 'run', ROBOT, old, changes={'steps': 7}).settings.steps == 7
+
+
+def test_what_the_checkpoint_knew_is_rehearsed_on_what_the_demonstrations_show(
+        tmp_path: Path) -> None:
+    old, demos = make_checkpoint(tmp_path / 'old', knows=('wave', SENTENCE, 'bow')), tmp_path / 'd'
+    record(demos, steps=20), record(demos, steps=10)
+    lines: list[str] = []
+    found = prepare(demos, tmp_path / 'run', ROBOT, old, told=lines.append)
+    folders = [Path(folder) for folder in found.settings.data.folders]
+    shown, rehearsed = (list_episodes(folder) for folder in folders)
+    assert [info.length for _, info in shown] == [20, 10] and found.rehearsed == ['bow', 'wave']
+    assert [(info.sentence, info.length) for _, info in rehearsed] == [
+        ('bow', 20), ('wave', 20), ('bow', 10), ('wave', 10)]
+    assert found.settings.data.demonstration_weight == 2, '60 timesteps answered, 30 shown'
+    assert len(lines) == 2 and 'told 2 other sentences each' in lines[-1]
+
+    policy = GatoPolicy(load_checkpoint(old), ROBOT.timestep())
+    policy.reset('wave')
+    person, answered = (read_slice(path, 0, 20) for path in (shown[0][0], rehearsed[1][0]))
+    sent = None
+    for t in range(20):
+        seen = Observation({name: rows[t] for name, rows in person['image'].items()},
+                           {name: rows[t] for name, rows in person['tensor'].items()})
+        assert np.array_equal(policy.act(seen, sent).values[TORQUES],
+                              answered['action'][TORQUES][t])
+        sent = {TORQUES: person['sent'][TORQUES][t]}
+
+    stamps = [path.stat().st_mtime_ns for path, _ in rehearsed]
+    prepare(demos, tmp_path / 'run', ROBOT, old, told=lines.append)
+    assert [path.stat().st_mtime_ns for path, _ in rehearsed] == stamps
+    none = prepare(demos, tmp_path / 'other', ROBOT, old, keep=False)
+    assert len(none.settings.data.folders) == 1 and not none.rehearsed
+
+
+def test_many_sentences_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, 'MOST', 25)
+    old, demos = make_checkpoint(tmp_path / 'old', knows=('bow', 'nod', 'wave')), tmp_path / 'd'
+    record(demos), record(demos)
+    found = prepare(demos, tmp_path / 'run', ROBOT, old, told=lambda line: None)
+    rehearsed = list_episodes(Path(found.settings.data.folders[1]))
+    assert [info.sentence for _, info in rehearsed] == ['bow', 'nod']
+    assert found.settings.data.demonstration_weight == 1
+
+
+def test_windows_that_are_rehearsed_need_nobody_to_show_them(tmp_path: Path) -> None:
+    """Nothing but a sentence goes before them; demonstrations of two things still do."""
+    old, demos = make_checkpoint(tmp_path / 'old', knows=('wave',)), tmp_path / 'd'
+    record(demos, steps=20)
+    found = prepare(demos, tmp_path / 'run', ROBOT, old, told=lambda line: None)
+    data = dataclasses.replace(found.settings.data, prompt_fraction=0.5, sentence_fraction=0.5)
+    source = WindowSampler(ROBOT.timestep(), data, seed=0)
+    own = {row.tobytes() for path, info in source.episodes if info.source == 'teleoperation'
+           for row in source.tokenizer.encode_action(
+               {TORQUES: read_slice(path, 0, 20)['action'][TORQUES]})}
+    shown, told = 0, set()
+    for step in range(10):
+        for group in source.batch(step, 8):
+            by_person = {row.astype(np.int32).tobytes() in own
+                         for row in group.targets[:, -8:].numpy()}
+            if group.layout.pinned.sum() > 40:  # a timestep, not a sentence
+                shown += len(group.ids)
+                assert by_person == {True}
+            else:
+                told |= by_person
+    assert shown == 40 and told == {True, False}
+
+
+def test_a_persons_torques_are_learnt_as_sent_where_that_is_asked_for(
+        tmp_path: Path, old: Path) -> None:
+    record(tmp_path / 'demos', steps=20)
+    for as_sent in (True, False):
+        found = prepare(tmp_path / 'demos', tmp_path / 'run', ROBOT, old, as_sent=as_sent)
+        (file, info), = found.episodes.items()
+        data = read_slice(file, 0, 20)
+        assert info.extra['in_hindsight'] is not as_sent
+        assert np.array_equal(data['action'][TORQUES], data['sent'][TORQUES]) is as_sent
+        assert np.array_equal(data['sent'][TORQUES], [original(step)[1] for step in range(20)])
 
 
 def test_a_change_of_low_rank_starts_at_nothing_and_merges_into_ordinary_weights() -> None:
