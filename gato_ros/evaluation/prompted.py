@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.episodes.prompts import STEPS
 from gato_ros.evaluation.actors import PolicyActor, demonstrate
 from gato_ros.sim import StackingEnv
 from gato_ros.sim.tasks import PAIRS
@@ -15,7 +16,6 @@ from gato_ros.spec import TORQUES
 from gato_ros.tokens.sequence import Prompt
 
 FIRST_SEED = 20_000  # of the demonstrations: between those for testing and those for training
-LONGEST = 4  # timesteps of a demonstration, its last ones, where so many fit into the window
 
 
 class UntoldActor(PolicyActor):
@@ -47,7 +47,7 @@ class ShownActor(PolicyActor):
         other.close()
         window = policy.window
         room = window.capacity // len(tokenizer.layout()) - (window.max_timesteps or 1)
-        return blocks[-min(LONGEST, room):]
+        return blocks[-min(STEPS, room):]
 
 
 class MisshownActor(ShownActor):
