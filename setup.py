@@ -56,8 +56,9 @@ setup(
     zip_safe=False,
     entry_points={'console_scripts': [
         f'gato-ros = {NAME}.tools.cli:main',
-        *(f'{node} = {NAME}.nodes.{node}:main'
-          for node in ('policy_node', 'recorder_node', 'safety_node', 'sim_node',
-                       'teleop_node')),
+        *(f'{node} = {NAME}.nodes.{room}.{node}:main'
+          for room, node in (('policy', 'policy_node'), ('recorder', 'recorder_node'),
+                             ('safety', 'safety_node'), ('simulator', 'sim_node'),
+                             ('teleoperation', 'teleop_node'))),
     ]},
 )

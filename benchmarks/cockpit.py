@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from gato_ros.tools.demo import free_domain
+from gato_ros.tools.graph.demo import free_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'test' / 'ros'))
@@ -101,7 +101,7 @@ class Commands:
     def __init__(self, bench: Any, topic: str) -> None:
         from std_msgs.msg import Float64MultiArray
 
-        from gato_ros.nodes import qos
+        from gato_ros.nodes.common import qos
         self._rows: list[tuple[float, Any]] = bench.record(Float64MultiArray, topic, qos.COMMAND)
 
     def push(self, began: float) -> float:
@@ -173,7 +173,7 @@ def pictures(bench: Any, page: Any, seconds: float) -> list[float]:
     """Publish coloured pictures at 20 Hz as a robot's camera and see when they are shown."""
     from sensor_msgs.msg import Image
 
-    from gato_ros.nodes import convert, qos
+    from gato_ros.nodes.common import convert, qos
     publisher = bench.publisher(Image, 'camera/front/image_raw', qos.SENSORS)
     page.value(WATCH)
     sent: dict[int, float] = {}
@@ -219,7 +219,7 @@ def main() -> int:
     from browser import Browser
     from ros_bench import Bench, Processes, until
 
-    from gato_ros.spec import load_robot
+    from gato_ros.robot import load_robot
     topic = next(iter(load_robot('panda_sim').controllers.values()))
     rclpy.init()
     with tempfile.TemporaryDirectory() as name:

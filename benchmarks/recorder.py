@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from gato_ros.tools.demo import free_domain
+from gato_ros.tools.graph.demo import free_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 CAMERAS, HEIGHT, WIDTH, IMAGE_HZ, JOINT_HZ = 3, 480, 640, 20, 500
@@ -44,7 +44,7 @@ def publish(seconds: float) -> None:
     import rclpy
     from sensor_msgs.msg import Image, JointState
 
-    from gato_ros.nodes import convert, qos
+    from gato_ros.nodes.common import convert, qos
 
     rclpy.init()
     node = rclpy.create_node('load')
@@ -90,12 +90,12 @@ def main() -> int:
     import rclpy
     from std_srvs.srv import SetBool, Trigger
 
-    from gato_ros.episodes.inspect import contents
+    from gato_ros.episodes.recordings.inspect import contents
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recorder = subprocess.Popen(
-            [sys.executable, '-m', 'gato_ros.nodes.recorder_node', '--ros-args', '-p',
+            [sys.executable, '-m', 'gato_ros.nodes.recorder.recorder_node', '--ros-args', '-p',
              f'robot:={robot_file(folder)}', '-p', f'folder:={folder}', '-p', 'sentence:="load"',
              '-p', f'scheduling:={args.scheduling}'])
         load = subprocess.Popen([sys.executable, __file__, '--publish', '--seconds',

@@ -29,10 +29,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 from gato_ros.model.architecture import Architecture, load_architecture
 from gato_ros.model.embed import PatchEncoder
 from gato_ros.model.gato import Gato, count_parameters
-from gato_ros.spec import load_robot
+from gato_ros.robot import load_robot
 from gato_ros.tokens import vocab
 from gato_ros.training import processes
-from gato_ros.training.dataset import WindowSampler
+from gato_ros.training.data.dataset import WindowSampler
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.settings import TrainSettings, load_settings
 from gato_ros.training.train import make_optimizer, optimise

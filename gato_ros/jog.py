@@ -14,7 +14,7 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.kinematics import Chain, Pose, inverse_step, rotation_vector, turned
-from gato_ros.spec import RobotSpec
+from gato_ros.robot import RobotSpec
 
 LINEAR, ANGULAR, JOINT = 0.25, 1.2, 0.8  # m/s, rad/s, rad/s at a wish of 1
 AHEAD_M, AHEAD_RAD = 0.055, 0.4  # the goal is at most this far ahead

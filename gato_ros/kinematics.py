@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.spec import RobotSpec
+from gato_ros.robot import RobotSpec
 
 DAMPING = 0.02  # of the least squares; keeps steps small where the arm is stretched
 

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gato_ros.spec import POSITIONS, VELOCITIES, CameraSpec, Observation, RobotSpec
+from gato_ros.robot import POSITIONS, VELOCITIES, CameraSpec, RobotSpec
+from gato_ros.spec import Observation
 
 # Of sensor_msgs and builtin_interfaces, or with the same fields.
 Image: TypeAlias = Any

@@ -1,11 +1,11 @@
-"""What one timestep holds, and the robot that it comes from.
+"""What one timestep holds, for any body and any domain.
 
-A :class:`TimestepSpec` lists the fields of an observation and of an action for *any* embodiment:
-the tokens, the model, the data and the training know nothing else. A :class:`RobotSpec` describes
-one robot (joints by name, limits, cameras, rates) and yields its TimestepSpec.
+A :class:`TimestepSpec` lists the fields of an observation and of an action: the tokens, the model,
+the data and the training know nothing else.
 
-    spec = load_robot('panda_sim')
-    spec.timestep().actions[0].names      # ('panda_joint1', ..., 'panda_finger_joint1')
+    spec = TimestepSpec(images=(ImageField('screen', 64, 64),),
+                        discrete_actions=(DiscreteField('button', ('button',), 4),))
+    spec.action_size      # 1
 """
 
 from __future__ import annotations
@@ -16,18 +16,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
-from gato_ros.config import ConfigError, data_path, from_dict, read_yaml, to_dict
+from gato_ros.config import ConfigError, to_dict
 
 PATCH = 16  # pixels along a patch's side (paper, section 2.1)
-POSITIONS, VELOCITIES, TORQUES = 'joint_positions', 'joint_velocities', 'joint_torques'
-# What a robot's action field is called, by its interface.
-COMMANDS = {'effort': TORQUES, 'velocity': 'commanded_velocities',
-            'position': 'commanded_positions'}
 
 
 @dataclass(frozen=True)
@@ -162,233 +156,3 @@ class Action:
     tokens: np.ndarray
     stamp_ns: int = 0
     timing_ms: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class JointSpec:
-    """One joint, SI units (rad, rad/s, Nm; m, m/s, N for a prismatic one).
-
-    position  lower and upper limit
-    velocity  largest speed
-    effort    hard limit of the actuator
-    scale     command at an action of 1.0 (residual effort, or speed, or position by interface)
-    slew      largest change of the command, per second
-    damping   command per rad/s against the motion; who adds it: damped_by of the robot
-    margin    a command may not push further out within this distance of a position limit, and
-              fades over the same distance before; 0: it may, as where an end stop bears it
-    """
-
-    name: str
-    controller: str
-    position: tuple[float, float]
-    velocity: float
-    effort: float
-    scale: float
-    slew: float
-    damping: float
-    observe_velocity: bool = True
-    kind: Literal['revolute', 'prismatic'] = 'revolute'
-    margin: float = 0.0
-
-    @property
-    def units(self) -> tuple[str, str, str]:
-        """Units of position, velocity and effort."""
-        return ('rad', 'rad/s', 'Nm') if self.kind == 'revolute' else ('m', 'm/s', 'N')
-
-    def __post_init__(self) -> None:
-        for key in ('velocity', 'effort', 'scale', 'slew'):
-            value = getattr(self, key)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f'joint {self.name!r}: {key} is {value}, expected a number > 0')
-        low, high = self.position
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ConfigError(f'joint {self.name!r}: position limits [{low}, {high}] must be '
-                              'finite and rising')
-        if not 0 <= self.margin < (high - low) / 4:
-            raise ConfigError(f'joint {self.name!r}: margin is {self.margin}, expected 0 to a '
-                              f'quarter of its range [{low}, {high}]')
-
-
-@dataclass(frozen=True)
-class LinkSpec:
-    """One step of the chain from the base to the tool, as in a URDF joint's origin.
-
-    joint  the robot's joint that turns about the new frame's z axis; '': nothing turns
-    xyz    m;  rpy  roll, pitch and yaw about fixed axes, rad
-    """
-
-    xyz: tuple[float, float, float]
-    rpy: tuple[float, float, float]
-    joint: str = ''
-
-
-@dataclass(frozen=True)
-class WorkspaceSpec:
-    """The box in the base frame that the end of the chain stays in, m.
-
-    margin  commands that push it further out fade over this distance and end as far from a face
-    """
-
-    low: tuple[float, float, float]
-    high: tuple[float, float, float]
-    margin: float = 0.02
-
-    def __post_init__(self) -> None:
-        for low, high in zip(self.low, self.high, strict=True):
-            if not low + 4 * self.margin < high or self.margin <= 0:
-                raise ConfigError(f'workspace [{low}, {high}] with margin {self.margin} leaves no '
-                                  'room, expected a margin > 0 and more than four of them')
-
-
-@dataclass(frozen=True)
-class TeleoperationSpec:
-    """How a person moves the arm.
-
-    stiffness  joint of the arm -> torque in Nm for each rad between it and where it should be
-    home       joint of the arm -> rest posture in rad
-    gripper    the joint that opens with positive force; '': none
-    """
-
-    stiffness: dict[str, float]
-    home: dict[str, float]
-    gripper: str = ''
-
-
-@dataclass(frozen=True)
-class CameraSpec:
-    """One camera: ``topic`` carries sensor_msgs/Image; the policy sees height x width pixels."""
-
-    name: str
-    topic: str
-    height: int
-    width: int
-    max_age_s: float = 0.15
-
-
-@dataclass(frozen=True)
-class RobotSpec:
-    """One robot, as read from ``config/robots/*.yaml``.
-
-    rate_hz      control rate of the policy
-    controllers  controller name -> command topic (Float64MultiArray, its joints in this order)
-    max_skew_s   largest time between the messages of one step of a demonstration
-    damped_by    who opposes motion by JointSpec.damping: the robot's side, or the safety gate
-    kinematics   the chain from the base to the tool; without it there is no workspace
-    features     camera or vector -> its name in datasets of other people (episodes/topics.py)
-    """
-
-    name: str
-    rate_hz: float
-    interface: Literal['effort', 'velocity', 'position']
-    joints: tuple[JointSpec, ...]
-    cameras: tuple[CameraSpec, ...]
-    controllers: dict[str, str]
-    joint_states_topic: str = 'joint_states'
-    joint_states_max_age_s: float = 0.05
-    max_skew_s: float = 0.05
-    teleoperation: TeleoperationSpec | None = None
-    damped_by: Literal['robot', 'gate'] = 'robot'
-    kinematics: tuple[LinkSpec, ...] = ()
-    workspace: WorkspaceSpec | None = None
-    features: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        names = [j.name for j in self.joints]
-        if len(set(names)) != len(names):
-            raise ConfigError(f'robot {self.name!r}: joint names repeat: {", ".join(names)}')
-        for joint in self.joints:
-            if joint.controller not in self.controllers:
-                raise ConfigError(f'joint {joint.name!r} names controller {joint.controller!r}; '
-                                  f'known: {", ".join(self.controllers)}')
-        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise ConfigError(f'robot {self.name!r}: rate_hz is {self.rate_hz}, expected > 0')
-        self._check_commands()
-        for link in self.kinematics:
-            if link.joint and link.joint not in names:
-                raise ConfigError(f'robot {self.name!r}: kinematics names joint {link.joint!r}; '
-                                  f'known: {", ".join(names)}')
-        if self.workspace and not self.kinematics:
-            raise ConfigError(f'robot {self.name!r} has a workspace and no kinematics, which say '
-                              'where the tool is')
-
-    def _check_commands(self) -> None:
-        for joint in self.joints:
-            limit = {'effort': joint.effort, 'velocity': joint.velocity}.get(self.interface)
-            if limit is not None and joint.scale > limit:
-                raise ConfigError(f'joint {joint.name!r}: scale {joint.scale} exceeds its '
-                                  f'{self.interface} limit {limit}')
-        if self.damped_by == 'gate' and self.interface != 'effort':
-            raise ConfigError(f'robot {self.name!r}: damped_by gate needs the interface effort, '
-                              f'found {self.interface}')
-
-    @cached_property
-    def joint_names(self) -> tuple[str, ...]:
-        """N names, in the order of every vector in this package."""
-        return tuple(j.name for j in self.joints)
-
-    @property
-    def scale(self) -> np.ndarray:
-        """float64[N]: command at an action of 1.0."""
-        return np.array([j.scale for j in self.joints])
-
-    @property
-    def command_low(self) -> np.ndarray:
-        """float64[N]: the command at an action of -1.0; rad for the interface position."""
-        if self.interface == 'position':
-            return np.array([j.position[0] for j in self.joints])
-        return -self.scale
-
-    @property
-    def command_high(self) -> np.ndarray:
-        """float64[N]: the command at an action of 1.0."""
-        if self.interface == 'position':
-            return np.array([j.position[1] for j in self.joints])
-        return self.scale
-
-    @property
-    def command_field(self) -> str:
-        """Name of the action's field: joint_torques, or what the interface makes of it."""
-        return COMMANDS[self.interface]
-
-    def timestep(self) -> TimestepSpec:
-        """Return the fields that tokens are made from."""
-        unit = ('position', 'velocity', 'effort').index(self.interface)
-        moving = [j for j in self.joints if j.observe_velocity]
-        return TimestepSpec(
-            images=tuple(sorted((ImageField(c.name, c.height, c.width) for c in self.cameras),
-                                key=lambda f: f.name)),
-            continuous=(
-                ContinuousField(POSITIONS, self.joint_names,
-                                tuple(j.position[0] for j in self.joints),
-                                tuple(j.position[1] for j in self.joints),
-                                tuple(j.units[0] for j in self.joints)),
-                ContinuousField(VELOCITIES, tuple(j.name for j in moving),
-                                tuple(-j.velocity for j in moving),
-                                tuple(j.velocity for j in moving),
-                                tuple(j.units[1] for j in moving))),
-            continuous_actions=(
-                ContinuousField(self.command_field, self.joint_names, tuple(self.command_low),
-                                tuple(self.command_high),
-                                tuple(j.units[unit] for j in self.joints)),))
-
-    def example_observation(self, seed: int = 0) -> Observation:
-        """Return a random valid observation, for tests, documents and benchmarks."""
-        rng = np.random.default_rng(seed)
-        spec = self.timestep()
-        return Observation(
-            images={f.name: rng.integers(0, 256, (f.height, f.width, 3), dtype=np.uint8)
-                    for f in spec.images},
-            proprioception={f.name: rng.uniform(f.low, f.high) for f in spec.continuous})
-
-
-def load_robot(name_or_path: str | Path) -> RobotSpec:
-    """Read a robot by name (``panda_sim``) from ``config/robots``, or a YAML file by its path."""
-    path = Path(name_or_path)
-    if path.suffix not in ('.yaml', '.yml'):
-        path = data_path('config', 'robots', f'{name_or_path}.yaml')
-    return from_dict(RobotSpec, read_yaml(path), str(path))
-
-
-def timestep_from_dict(data: Any, where: str) -> TimestepSpec:
-    """Rebuild a TimestepSpec from :func:`gato_ros.config.to_dict`'s form, as checkpoints hold."""
-    return from_dict(TimestepSpec, data, where)

@@ -16,7 +16,7 @@ import numpy as np
 
 from gato_ros.jog import AHEAD_M, AHEAD_RAD, Jog
 from gato_ros.kinematics import rotation_vector
-from gato_ros.spec import RobotSpec
+from gato_ros.robot import RobotSpec
 
 SOONER = 2  # timesteps by which the gripper is told sooner than a person did
 STILL = 0.05  # of the gripper's range: nearer than this to where it stops, it has stopped

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gato_ros.episodes.bag import read_demonstration
 from gato_ros.episodes.episode import SUFFIX, read_info, read_slice
-from gato_ros.episodes.mcap_file import BagError, read_about
-from gato_ros.spec import TORQUES, RobotSpec
+from gato_ros.episodes.recordings.bag import read_demonstration
+from gato_ros.episodes.recordings.mcap_file import BagError, read_about
+from gato_ros.robot import TORQUES, RobotSpec
 from gato_ros.tokens.context import CAPACITY
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
 

@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from gato_ros.domains.stacking import Expert, StackingEnv
 from gato_ros.policy.policy import GatoPolicy
+from gato_ros.robot import TORQUES
 from gato_ros.safety import SafetyGate
-from gato_ros.sim import Expert, StackingEnv
-from gato_ros.spec import TORQUES, Observation
+from gato_ros.spec import Observation
 from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
 
 

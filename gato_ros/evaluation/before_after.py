@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gato_ros.config import ConfigError
+from gato_ros.domains.stacking.tasks import load_task, task_names
 from gato_ros.evaluation.evaluate import evaluate
 from gato_ros.evaluation.rollout import Outcome
 from gato_ros.evaluation.statistics import Rate
 from gato_ros.evaluation.suite import EvaluateSettings
-from gato_ros.sim.tasks import load_task, task_names
 
 Progress = Callable[[Iterator[Outcome], int], Iterable[Outcome]]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gato_ros.domains.stacking import StackingEnv, load_task
 from gato_ros.evaluation.actors import Actor
 from gato_ros.evaluation.cast import make_actor
 from gato_ros.evaluation.contact_sheet import PICTURED, save_frames
@@ -30,8 +31,7 @@ from gato_ros.evaluation.suite import (
     open_checkpoint,
 )
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.sim import StackingEnv, load_task
-from gato_ros.spec import load_robot
+from gato_ros.robot import load_robot
 from gato_ros.workers import WorkerError, run_jobs
 
 

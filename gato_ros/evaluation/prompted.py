@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.domains.stacking import StackingEnv
+from gato_ros.domains.stacking.tasks import PAIRS
 from gato_ros.episodes.prompts import STEPS
 from gato_ros.evaluation.actors import PolicyActor, demonstrate
-from gato_ros.sim import StackingEnv
-from gato_ros.sim.tasks import PAIRS
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 from gato_ros.tokens.sequence import Prompt
 
 FIRST_SEED = 20_000  # of the demonstrations: between those for testing and those for training

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from gato_ros.domains.stacking.judge import FAILURES
 from gato_ros.evaluation.cast import ACTORS
 from gato_ros.evaluation.contact_sheet import draw_sheet
 from gato_ros.evaluation.rollout import Outcome
 from gato_ros.evaluation.statistics import Rate
 from gato_ros.evaluation.suite import QUOTABLE, EvaluateSettings
-from gato_ros.sim.judge import FAILURES
 
 PLOT = 'rates.png'
 

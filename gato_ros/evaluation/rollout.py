@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gato_ros.domains.stacking import StackingEnv
 from gato_ros.evaluation.actors import Actor
 from gato_ros.safety import SafetyGate
-from gato_ros.sim import StackingEnv
 
 FRAMES = 4  # pictures kept of an episode, evenly over its time limit
 FRAME_SIZE = 112  # pixels

@@ -13,6 +13,7 @@ import torch
 
 import gato_ros
 from gato_ros.config import ConfigError, data_path, to_dict
+from gato_ros.domains.stacking import load_task
 from gato_ros.evaluation.cast import ACTORS, CONTROLS, POLICY_ACTORS
 from gato_ros.policy.checkpoint import (
     SHIPPED,
@@ -21,8 +22,7 @@ from gato_ros.policy.checkpoint import (
     load_checkpoint,
     require_match,
 )
-from gato_ros.sim import load_task
-from gato_ros.spec import load_robot
+from gato_ros.robot import load_robot
 
 SUITE = ('stack_narrow', 'stack_wide', 'stack_any_pair', 'tower_of_three', 'shapes_seen',
          'shapes_unseen')
@@ -32,7 +32,7 @@ SPLITS = {'test': range(0, 10_000), 'validation': range(10_000, 20_000)}
 QUOTABLE = 200  # episodes below which a rate is a first look, not a figure to quote
 
 # What decides how an episode ends: files below gato_ros.
-_WORLD = ('config.py', 'spec.py', 'safety', 'sim', 'evaluation/actors.py',
+_WORLD = ('config.py', 'spec.py', 'robot.py', 'safety', 'domains', 'evaluation/actors.py',
           'evaluation/prompted.py', 'evaluation/rollout.py', 'tokens')
 _POLICY = ('policy', 'model')
 

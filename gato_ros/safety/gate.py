@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.robot import RobotSpec
 from gato_ros.safety.limits import Joints, Limits, clip
 from gato_ros.safety.workspace import Workspace
-from gato_ros.spec import RobotSpec
 
 __all__ = ['Command', 'Joints', 'SafetyGate']
 

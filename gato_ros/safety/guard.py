@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
+from gato_ros.robot import RobotSpec
 from gato_ros.safety.gate import Command, SafetyGate
 from gato_ros.safety.limits import Joints, Limits
 from gato_ros.safety.machine import Machine, State
 from gato_ros.safety.sources import BACK_S, JUMP_S, Source
-from gato_ros.spec import RobotSpec
 
 HOLD_RAD = 0.2  # a held joint answers a displacement of so much with its whole scale
 STILL, MOVING = 10, 0.02  # so many equal positions with a joint at so many rad/s

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gato_ros.spec import RobotSpec
+from gato_ros.robot import RobotSpec
 
 BRAKE_BAND = 0.1  # share of the speed limit over which a command that accelerates fades
 

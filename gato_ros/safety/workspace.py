@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from gato_ros.kinematics import Chain, Pose
-from gato_ros.spec import RobotSpec, WorkspaceSpec
+from gato_ros.robot import RobotSpec, WorkspaceSpec
 
 
 class Workspace:

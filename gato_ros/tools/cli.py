@@ -17,7 +17,7 @@ import typer
 
 from gato_ros import __version__
 from gato_ros.config import ConfigError, to_dict
-from gato_ros.tools import exchange, prompts, record
+from gato_ros.tools.commands import exchange, prompts, record
 
 T = TypeVar('T')
 app = typer.Typer(help='One transformer for cameras, joints and words, in a ROS 2 package.',
@@ -115,7 +115,7 @@ def demo(
         out: Out = Path('out/demo'),
         json_file: Json = None) -> None:
     """Run the whole ROS graph as processes: simulator, safety node, policy node, cockpit."""
-    from gato_ros.tools.demo import run_demo
+    from gato_ros.tools.graph.demo import run_demo
     write_json(run_demo(episodes, seed or None, checkpoint, task, out, mode,
                         cockpit=host if cockpit and mode == 'real_time' else ''), json_file)
 
@@ -164,8 +164,8 @@ def import_bag(
         namespace: Annotated[str, typer.Option(help="Of the robot's recorded topics.")] = '',
         json_file: Json = None) -> None:
     """Turn a recorded demonstration (rosbag2, MCAP) into an episode for training."""
-    from gato_ros.episodes.bag import import_bag
-    from gato_ros.spec import load_robot
+    from gato_ros.episodes.recordings.bag import import_bag
+    from gato_ros.robot import load_robot
     done = import_bag(bag, out, load_robot(robot), task, success, source, namespace)
     typer.echo(f'{done.file}: {done.steps} steps, at most {done.longest_s:.3f} s apart; left out: '
                f'{done.incomplete} actions without an observation, {done.unanswered} pictures '
@@ -211,7 +211,7 @@ def train(
     changes, out = parse_changes(change), out or Path('runs') / Path(name).stem
     if demos is not None:
         from gato_ros.policy.checkpoint import SHIPPED
-        from gato_ros.tools.finetune import finetune
+        from gato_ros.tools.commands.finetune import finetune
         write_json(finetune(demos, out, start_from or SHIPPED, name, changes, device, episodes,
                             tuple(task), _progress, as_sent, keep), json_file)
         return
@@ -291,10 +291,10 @@ def teleop(
         'web': web, 'host': host, 'port': port, 'token': token, 'gamepad': gamepad,
         'speed': speed, 'folder': str(demos), 'robot': robot}
     if sim:
-        from gato_ros.sim.tasks import load_task
-        from gato_ros.tools.simulate import simulate
+        from gato_ros.domains.stacking.tasks import load_task
+        from gato_ros.tools.graph.simulate import simulate
         simulate(parameters, load_task(task).name, checkpoint, Path('out/teleop/log'))
-    from gato_ros.nodes.teleoperate import teleoperate
+    from gato_ros.nodes.teleoperation.teleoperate import teleoperate
     raise typer.Exit(teleoperate(not web and not gamepad and sys.stdin.isatty(), parameters))
 
 
@@ -307,8 +307,8 @@ def tokens(
         text: Annotated[str, typer.Option(help='Words in front of a random timestep.')] = '',
         json_file: Json = None) -> None:
     """Print one timestep as a table: slot, name, kind, id, decoded value, unit, loss."""
-    from gato_ros.spec import load_robot
-    from gato_ros.tools import token_table
+    from gato_ros.robot import load_robot
+    from gato_ros.tools.commands import token_table
     chosen = load_robot(robot)
     rows = token_table.table(*(token_table.recorded(chosen, episode, timestep) if episode
                                else token_table.example(chosen, text)))
@@ -342,7 +342,7 @@ def bench(
         json_file: Json = None) -> None:
     """Measure a control step here: its stages, beside other ways, as it grows, in the graph."""
     from gato_ros.policy.checkpoint import SHIPPED
-    from gato_ros.tools.bench import PARTS, BenchSettings, run_bench
+    from gato_ros.tools.bench.bench import PARTS, BenchSettings, run_bench
     settings = BenchSettings(out, checkpoint or SHIPPED, tuple(part) or PARTS, tuple(model), steps,
                              long_steps, minutes, threads, recorded, robot, device, scheduling)
     write_json(run_bench(settings), json_file)

@@ -22,11 +22,12 @@ import numpy as np
 
 import gato_ros
 from gato_ros.config import ConfigError
+from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.person import Person
+from gato_ros.domains.stacking.tasks import load_training_task
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source, read_info
-from gato_ros.sim import Expert, StackingEnv, load_task
-from gato_ros.sim.person import Person
-from gato_ros.sim.tasks import load_training_task
-from gato_ros.spec import TORQUES, Action, Observation, RobotSpec, load_robot
+from gato_ros.robot import TORQUES, RobotSpec, load_robot
+from gato_ros.spec import Action, Observation
 from gato_ros.workers import WorkerError, run_jobs
 
 FIRST_TRAINING_SEED = 100_000  # seeds below are for validation and test, never for training

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from gato_ros.model.gato import Gato
 from gato_ros.tokens import vocab
-from gato_ros.training.dataset import Group
+from gato_ros.training.data.dataset import Group
 
 
 class MaskedLoss(nn.Module):

@@ -28,13 +28,13 @@ from gato_ros.config import ConfigError, from_dict, read_yaml, to_dict
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
-from gato_ros.spec import load_robot
+from gato_ros.robot import load_robot
 from gato_ros.tokens.context import CAPACITY
 from gato_ros.training import processes
-from gato_ros.training.dataset import Group, WindowSampler
+from gato_ros.training.data.dataset import Group, WindowSampler
+from gato_ros.training.finetuning.low_rank import adapt, merged
 from gato_ros.training.log import RunLog
 from gato_ros.training.loss import MaskedLoss
-from gato_ros.training.low_rank import adapt, merged
 from gato_ros.training.meter import Meter
 from gato_ros.training.processes import Process
 from gato_ros.training.schedule import learning_rate

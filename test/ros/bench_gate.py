@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gato_ros.tools.demo import free_domain
+from gato_ros.tools.graph.demo import free_domain
 
 os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
@@ -33,8 +33,8 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from gato_ros.config import data_path, read_yaml
-from gato_ros.nodes import convert, heartbeat, qos
-from gato_ros.spec import load_robot
+from gato_ros.nodes.common import convert, heartbeat, qos
+from gato_ros.robot import load_robot
 
 HOME = np.array([0.0, -0.275, 0.0, -2.59, 0.0, 2.314, 0.785, 0.03])
 
@@ -49,7 +49,7 @@ def main() -> None:
     patient.write_text(yaml.safe_dump({**read_yaml(data_path(
         'config', 'robots', 'panda_sim.yaml')), 'joint_states_max_age_s': 2.0}))
     gate = subprocess.Popen([
-        sys.executable, '-m', 'gato_ros.nodes.safety_node', '--ros-args', '-p',
+        sys.executable, '-m', 'gato_ros.nodes.safety.safety_node', '--ros-args', '-p',
         f'publish_hz:={args.publish_hz}', '-p', f'robot:={patient}', '-p',
         'stale_periods:=20.0', '-p', 'deadline_s:=2.0', '-p', 'heartbeat_max_age_s:=2.0'])
     rclpy.init()

@@ -12,7 +12,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import Image
 
-from gato_ros.nodes import qos
+from gato_ros.nodes.common import qos
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ pytest.importorskip('rclpy', reason='ROS 2 (rclpy) is not installed')
 import rclpy
 from ros_bench import ROOT, Bench, Processes
 
-from gato_ros.tools.demo import free_domain
+from gato_ros.tools.graph.demo import free_domain
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -51,7 +51,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from gato_ros.model.architecture import load_architecture
     from gato_ros.model.gato import Gato
     from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
-    from gato_ros.spec import load_robot
+    from gato_ros.robot import load_robot
 
     folder = tmp_path_factory.mktemp('checkpoint')
     architecture = load_architecture('tiny')

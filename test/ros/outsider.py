@@ -12,7 +12,7 @@ import time
 import rclpy
 from std_msgs.msg import Float64MultiArray
 
-from gato_ros.nodes import qos
+from gato_ros.nodes.common import qos
 
 ARM = 'effort_controller/commands'
 

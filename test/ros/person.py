@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gato_ros.sim import StackingEnv, load_task
-from gato_ros.sim.person import Plan
-from gato_ros.spec import load_robot
+from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.person import Plan
+from gato_ros.robot import load_robot
 
 PATIENCE = 40  # looks, which are quicker than the robot's period
 

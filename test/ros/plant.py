@@ -21,8 +21,8 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from gato_ros.config import data_path, read_yaml
-from gato_ros.nodes import qos
-from gato_ros.spec import load_robot
+from gato_ros.nodes.common import qos
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 WAVING = str(Path(__file__).with_name('waving_policy.py'))
@@ -96,8 +96,8 @@ class Plant:
     def start_simulator(self) -> None:
         """Start the simulator's process, which stands for the robot's driver."""
         self.simulator = self._processes.start(
-            '-m', 'gato_ros.nodes.sim_node', '--ros-args', *self._remaps, seeds='[0]', wait=False,
-            time_limit_s=86_400.0)
+            '-m', 'gato_ros.nodes.simulator.sim_node', '--ros-args', *self._remaps,
+            seeds='[0]', wait=False, time_limit_s=86_400.0)
 
     def start_camera(self) -> None:
         """Start the process of the wrist camera."""

@@ -12,8 +12,8 @@ import numpy as np
 import rclpy
 from sensor_msgs.msg import JointState
 
-from gato_ros.nodes import convert, qos
-from gato_ros.spec import load_robot
+from gato_ros.nodes.common import convert, qos
+from gato_ros.robot import load_robot
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from gato_ros.nodes import MODULES
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0  # for whatever should come; a busy machine is slow
 
@@ -113,7 +115,7 @@ class Processes:
 
     def node(self, name: str, **parameters: Any) -> subprocess.Popen:
         """Start one of the package's nodes."""
-        return self.start('-m', f'gato_ros.nodes.{name}', **parameters)
+        return self.start('-m', MODULES[name], **parameters)
 
     def close(self) -> None:
         """End all of them; whoever does not leave on SIGTERM fails the test."""

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from gato_ros.nodes.policy_node import PolicyNode
-from gato_ros.nodes.run import run
-from gato_ros.spec import POSITIONS, TORQUES, Action, Observation, RobotSpec
+from gato_ros.nodes.common.run import run
+from gato_ros.nodes.policy.policy_node import PolicyNode
+from gato_ros.robot import POSITIONS, TORQUES, RobotSpec
+from gato_ros.spec import Action, Observation
 
 HOME = np.array([0.0, -0.275, 0.0, -2.59, 0.0, 2.314, 0.785, 0.04])
 STIFFNESS = np.array([150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0, 500.0])  # Nm/rad, N/m

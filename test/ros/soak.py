@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gato_ros.tools.demo import free_domain
+from gato_ros.tools.graph.demo import free_domain
 
 os.environ.setdefault('GATO_SLOW', '1')
 os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
@@ -37,7 +37,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 from test_faults import INPUT_FAULTS
 
-from gato_ros.nodes import qos
+from gato_ros.nodes.common import qos
 
 LEAK = 0.02  # share by which a process may grow after the first five minutes
 TRIALS = 3  # of a fault: one that only motion shows is not seen where the arm has just stopped

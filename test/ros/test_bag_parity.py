@@ -13,12 +13,13 @@ from mcap.writer import Writer
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, JointState
 
-from gato_ros.episodes.bag import import_bag
-from gato_ros.episodes.definitions import DEFINITIONS, IMAGE, JOINTS
 from gato_ros.episodes.episode import read_slice
-from gato_ros.nodes import convert
-from gato_ros.nodes.inputs import Inputs
-from gato_ros.spec import POSITIONS, TORQUES, VELOCITIES, Observation, load_robot
+from gato_ros.episodes.recordings.bag import import_bag
+from gato_ros.episodes.recordings.definitions import DEFINITIONS, IMAGE, JOINTS
+from gato_ros.nodes.common import convert
+from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.robot import POSITIONS, TORQUES, VELOCITIES, load_robot
+from gato_ros.spec import Observation
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
 
 ROBOT = load_robot('panda_sim')

@@ -20,15 +20,15 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from gato_ros.episodes.actors import read_remarks
-from gato_ros.episodes.bag import read_demonstration
-from gato_ros.episodes.mcap_file import read_about
-from gato_ros.episodes.session import Session
-from gato_ros.nodes import convert, qos
-from gato_ros.nodes.cockpit import Cockpit
-from gato_ros.nodes.teleop_node import TeleopNode
-from gato_ros.sim.person import Gap, keys
-from gato_ros.spec import load_robot
+from gato_ros.domains.stacking.person import Gap, keys
+from gato_ros.episodes.recordings.actors import read_remarks
+from gato_ros.episodes.recordings.bag import read_demonstration
+from gato_ros.episodes.recordings.mcap_file import read_about
+from gato_ros.episodes.recordings.session import Session
+from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.teleoperation.cockpit import Cockpit
+from gato_ros.nodes.teleoperation.teleop_node import TeleopNode
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 SEED = 0

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
-from gato_ros.nodes import convert
-from gato_ros.nodes.convert import ConvertError
-from gato_ros.spec import POSITIONS, VELOCITIES, CameraSpec, load_robot
+from gato_ros.nodes.common import convert
+from gato_ros.nodes.common.convert import ConvertError
+from gato_ros.robot import POSITIONS, VELOCITIES, CameraSpec, load_robot
 
 ROBOT = load_robot('panda_sim')
 CAMERA = CameraSpec('front', 'camera/front/image_raw', 32, 48)

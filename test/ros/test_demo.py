@@ -16,7 +16,7 @@ import pytest
 from ros_bench import Bench, Processes, until
 
 from gato_ros.config import ConfigError
-from gato_ros.tools.demo import DemoError, free_domain, is_free, run_demo
+from gato_ros.tools.graph.demo import DemoError, free_domain, is_free, run_demo
 
 
 def test_a_domain_that_somebody_is_in_is_not_taken(bench: Bench) -> None:
@@ -49,7 +49,7 @@ def test_the_demo_writes_figures_and_a_video(tmp_path: Path, checkpoint: Path,
 @pytest.mark.slow
 def test_a_person_takes_over_in_the_demos_page_and_it_ends_by_itself(
         processes: Processes, checkpoint: Path, tmp_path: Path) -> None:
-    demo = processes.start('-c', 'from gato_ros.tools.demo import run_demo; '
+    demo = processes.start('-c', 'from gato_ros.tools.graph.demo import run_demo; '
                            f'run_demo(seeds=[3, 4], checkpoint="{checkpoint}", out="{tmp_path}", '
                            'time_limit_s=5.0, cockpit="127.0.0.1")')
     own = until(lambda: re.search(r'cockpit: (http://127.0.0.1:[0-9]+)/\n', demo.log.read_text()),
@@ -85,7 +85,7 @@ def test_a_child_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
 
 def test_a_terminated_demo_takes_its_children_along(processes: Processes, checkpoint: Path,
                                                     tmp_path: Path) -> None:
-    demo = processes.start('-c', 'import sys; from gato_ros.tools.demo import run_demo; '
+    demo = processes.start('-c', 'import sys; from gato_ros.tools.graph.demo import run_demo; '
                            f'run_demo(checkpoint="{checkpoint}", out="{tmp_path}")')
     children = until(lambda: len(found := psutil.Process(demo.pid).children()) == 3 and found)
     demo.send_signal(signal.SIGTERM)

@@ -12,12 +12,12 @@ import pytest
 from ros_bench import Bench, Processes, ended, until
 from std_msgs.msg import String
 
-from gato_ros.nodes import qos
+from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.nodes.common import qos
 from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
+from gato_ros.robot import TORQUES, load_robot
 from gato_ros.safety import SafetyGate
-from gato_ros.sim import StackingEnv, load_task
-from gato_ros.spec import TORQUES, load_robot
 
 ROBOT = load_robot('panda_sim')
 SEEDS = range(int(os.environ.get('GATO_PARITY_SEEDS', '2')))  # of the test split

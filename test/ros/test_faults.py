@@ -21,8 +21,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
-from gato_ros.episodes.inspect import contents
-from gato_ros.nodes import convert, qos
+from gato_ros.episodes.recordings.inspect import contents
+from gato_ros.nodes.common import convert, qos
 
 pytestmark = pytest.mark.sim
 KILLS = int(os.environ.get('GATO_KILLS', '2'))

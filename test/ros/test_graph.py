@@ -16,10 +16,10 @@ from scripted_policy import HomePolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import String
 
-from gato_ros.nodes import convert, qos
+from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.nodes.common import convert, qos
+from gato_ros.robot import TORQUES, load_robot
 from gato_ros.safety import SafetyGate
-from gato_ros.sim import StackingEnv, load_task
-from gato_ros.spec import TORQUES, load_robot
 
 ROBOT = load_robot('panda_sim')
 SCRIPTED = str(Path(__file__).with_name('scripted_policy.py'))

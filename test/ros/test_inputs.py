@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
-from gato_ros.nodes import convert
-from gato_ros.nodes.inputs import REMEMBERED, Inputs, StillPicture
-from gato_ros.nodes.mailbox import Mailbox, Stale
-from gato_ros.nodes.pace import Pace
-from gato_ros.spec import load_robot
+from gato_ros.nodes.common import convert
+from gato_ros.nodes.common.inputs import REMEMBERED, Inputs, StillPicture
+from gato_ros.nodes.common.mailbox import Mailbox, Stale
+from gato_ros.nodes.common.pace import Pace
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 MS = 1_000_000

@@ -66,7 +66,8 @@ def test_another_host_of_the_domain_is_heard_only_where_that_was_asked_for(
         env['ROS_AUTOMATIC_DISCOVERY_RANGE'] = reach
     with (tmp_path / 'gate.log').open('w') as log:
         gate = subprocess.Popen(
-            ['ip', 'netns', 'exec', HERE, sys.executable, '-m', 'gato_ros.nodes.safety_node'],
+            ['ip', 'netns', 'exec', HERE, sys.executable, '-m',
+             'gato_ros.nodes.safety.safety_node'],
             cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
         for _ in range(3):  # a busy machine may be slow to start the gate
@@ -89,7 +90,7 @@ def demand_security(patch: pytest.MonkeyPatch, keystore: Path) -> None:
 
 
 def secured(processes: Processes) -> subprocess.Popen:
-    return processes.start('-m', 'gato_ros.nodes.safety_node', '--ros-args', '--enclave',
+    return processes.start('-m', 'gato_ros.nodes.safety.safety_node', '--ros-args', '--enclave',
                            '/gato/safety')
 
 
@@ -123,7 +124,7 @@ def test_an_outsider_without_a_key_gets_nowhere(processes: Processes, tmp_path: 
     stranger = processes.start(OUTSIDER, '15')
     demand_security(monkeypatch, keystore)
     gate = secured(processes)
-    insider = processes.start('-m', 'gato_ros.nodes.policy_node', '--ros-args', '--enclave',
+    insider = processes.start('-m', 'gato_ros.nodes.policy.policy_node', '--ros-args', '--enclave',
                               '/gato/policy')
     if until(lambda: gate.poll() is not None or stranger.poll() is not None, 60.0) and (
             gate.poll() is not None):

@@ -10,11 +10,12 @@ from rclpy.serialization import deserialize_message, serialize_message
 from ros_bench import Bench, until
 from sensor_msgs.msg import Image, JointState
 
-from gato_ros.nodes import convert, qos
-from gato_ros.nodes.inputs import Inputs
-from gato_ros.nodes.robot_topics import RobotTopics
-from gato_ros.sim import StackingEnv, load_task
-from gato_ros.spec import Observation, load_robot
+from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.simulator.robot_topics import RobotTopics
+from gato_ros.robot import load_robot
+from gato_ros.spec import Observation
 from gato_ros.tokens.sequence import TimestepTokenizer
 
 ROBOT = load_robot('panda_sim')
@@ -76,7 +77,7 @@ def test_live_topics_give_the_same_tokens(bench: Bench) -> None:
 
 def ready(arrived: Callable[[], bool]) -> bool:
     """Poll; before the first message of a camera there is nothing to pick."""
-    from gato_ros.nodes.mailbox import Stale
+    from gato_ros.nodes.common.mailbox import Stale
     try:
         return arrived()
     except Stale:

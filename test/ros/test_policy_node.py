@@ -24,11 +24,11 @@ from std_msgs.msg import String
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.prompts import STEPS
-from gato_ros.episodes.session import Session
-from gato_ros.nodes import convert, qos
-from gato_ros.nodes.policy_node import PolicyNode
+from gato_ros.episodes.recordings.session import Session
+from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.policy.policy_node import PolicyNode
 from gato_ros.policy.checkpoint import ANY_PAIR
-from gato_ros.spec import POSITIONS, RobotSpec, load_robot
+from gato_ros.robot import POSITIONS, RobotSpec, load_robot
 from gato_ros.tokens.sequence import TimestepTokenizer
 
 ROBOT = load_robot('panda_sim')

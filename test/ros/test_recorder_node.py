@@ -17,13 +17,13 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from gato_ros.episodes.bag import import_bag
 from gato_ros.episodes.episode import read_slice
-from gato_ros.episodes.mcap_file import raw_messages, read_about, reading, summary_of
-from gato_ros.nodes import convert, qos
-from gato_ros.nodes.inputs import Inputs
-from gato_ros.nodes.listening import message_class
-from gato_ros.spec import TORQUES, load_robot
+from gato_ros.episodes.recordings.bag import import_bag
+from gato_ros.episodes.recordings.mcap_file import raw_messages, read_about, reading, summary_of
+from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.recorder.listening import message_class
+from gato_ros.robot import TORQUES, load_robot
 from gato_ros.tokens.sequence import TimestepTokenizer
 
 ROBOT = load_robot('panda_sim')

@@ -11,10 +11,10 @@ from rclpy.serialization import serialize_message
 from ros_bench import Bench, Processes, until
 from sensor_msgs.msg import Image, JointState
 
-from gato_ros.episodes.session import Session
-from gato_ros.episodes.topics import sensors
-from gato_ros.nodes import convert, qos
-from gato_ros.spec import load_robot
+from gato_ros.episodes.recordings.session import Session
+from gato_ros.episodes.recordings.topics import sensors
+from gato_ros.nodes.common import convert, qos
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 STEPS, PERIOD_NS = 20, 50_000_000

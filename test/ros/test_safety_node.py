@@ -16,8 +16,8 @@ from ros_bench import Bench, Processes, until
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from gato_ros.nodes import convert, qos
-from gato_ros.spec import load_robot
+from gato_ros.nodes.common import convert, qos
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 NAMES = list(ROBOT.joint_names)
@@ -132,7 +132,7 @@ def test_on_sigterm_the_last_word_is_the_stop_command(bench: Bench, processes: P
 def test_no_torch_in_the_safety_process(bench: Bench, processes: Processes) -> None:
     wire = Wire(bench, processes)
     assert 'torch' not in Path(f'/proc/{wire.process.pid}/maps').read_text()
-    code = 'import sys, gato_ros.nodes.safety_node; sys.exit("torch" in sys.modules)'
+    code = 'import sys, gato_ros.nodes.safety.safety_node; sys.exit("torch" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 START = """
 import os, sys, threading
 import rclpy
-from gato_ros.nodes import scheduling
+from gato_ros.nodes.common import scheduling
 rclpy.init(args=['--ros-args', '--log-level', 'warn'])
 node = rclpy.create_node('test')
 stop = threading.Event()

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from ros_bench import Processes, until
 
-from gato_ros.episodes.mcap_file import read_about
-from gato_ros.tools.simulate import FIRST_SEED
+from gato_ros.episodes.recordings.mcap_file import read_about
+from gato_ros.tools.graph.simulate import FIRST_SEED
 
 
 @pytest.mark.sim

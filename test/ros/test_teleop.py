@@ -13,14 +13,14 @@ from ros_bench import Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState, Joy
 from std_msgs.msg import String
 
-from gato_ros.episodes.bag import import_bag
 from gato_ros.episodes.episode import read_info
+from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.jog import ANGULAR, LINEAR, Wish
-from gato_ros.nodes import convert, qos
-from gato_ros.nodes.control import Control
-from gato_ros.nodes.gamepad import EVENT, Gamepad, gamepad_wish
-from gato_ros.nodes.keyboard import key_wish
-from gato_ros.spec import load_robot
+from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.teleoperation.control import Control
+from gato_ros.nodes.teleoperation.gamepad import EVENT, Gamepad, gamepad_wish
+from gato_ros.nodes.teleoperation.keyboard import key_wish
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 SEED = 0

@@ -9,7 +9,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_bench import Bench, Processes, until
 
-from gato_ros.nodes import qos
+from gato_ros.nodes.common import qos
 
 fast_dds = pytest.mark.skipif(rclpy.get_rmw_implementation_identifier() != 'rmw_fastrtps_cpp',
                               reason='the middleware is not Fast DDS')

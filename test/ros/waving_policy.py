@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 from scripted_policy import HOME, STIFFNESS, HomePolicy
 
-from gato_ros.nodes.policy_loading import load_policy
-from gato_ros.nodes.policy_node import PolicyNode
-from gato_ros.nodes.run import run
-from gato_ros.spec import POSITIONS, TORQUES, Action, RobotSpec
+from gato_ros.nodes.common.run import run
+from gato_ros.nodes.policy.loading import load_policy
+from gato_ros.nodes.policy.policy_node import PolicyNode
+from gato_ros.robot import POSITIONS, TORQUES, RobotSpec
+from gato_ros.spec import Action
 
 SWING = np.array([0.2, 0.1, 0.2, 0.1, 0.2, 0.2, 0.2, 0.0])  # rad
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from gato_ros.domains.stacking import Expert, StackingEnv, load_task
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
-from gato_ros.sim import Expert, StackingEnv, load_task
-from gato_ros.spec import RobotSpec, load_robot
+from gato_ros.robot import RobotSpec, load_robot
 
 
 @pytest.fixture(scope='session')

@@ -17,7 +17,7 @@ from gato_ros.policy.checkpoint import (
     SHIPPED,
     checkpoint_hash,
 )
-from gato_ros.spec import TORQUES, load_robot
+from gato_ros.robot import TORQUES, load_robot
 from gato_ros.training.collect import CollectSettings, collect
 
 

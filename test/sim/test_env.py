@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.sim import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking import Expert, StackingEnv, load_task
 
 pytestmark = pytest.mark.sim
 ZERO = np.zeros(8)

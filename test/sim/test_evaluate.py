@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from gato_ros.domains.stacking import Expert, StackingEnv, load_task
 from gato_ros.evaluation.actors import NoImageActor, PolicyActor, StaleImageActor, record_expert
 from gato_ros.evaluation.cast import CONTROLS, make_actor
 from gato_ros.evaluation.evaluate import evaluate
@@ -31,7 +32,6 @@ from gato_ros.evaluation.suite import (
 )
 from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.sim import Expert, StackingEnv, load_task
 from gato_ros.tools.cli import main as program
 from gato_ros.training.collect import FIRST_TRAINING_SEED
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
+from gato_ros.domains.stacking import StackingEnv, load_task
 from gato_ros.jog import Jog, Wish
 from gato_ros.kinematics import Chain, rotation_vector, rpy_matrix, turned
-from gato_ros.sim import StackingEnv, load_task
-from gato_ros.spec import load_robot
+from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
+from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.person import Gap, Person, keys
 from gato_ros.episodes.episode import list_episodes, read_slice
 from gato_ros.episodes.hindsight import labels
 from gato_ros.jog import Wish
-from gato_ros.sim import Expert, StackingEnv, load_task
-from gato_ros.sim.person import Gap, Person, keys
-from gato_ros.spec import POSITIONS, TORQUES, load_robot
+from gato_ros.robot import POSITIONS, TORQUES, load_robot
 from gato_ros.training.collect import CollectSettings, collect
 
 ROBOT = load_robot('panda_sim')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.sim import Expert, load_task, task_names
+from gato_ros.domains.stacking import Expert, load_task, task_names
 
 pytestmark = pytest.mark.sim
 ZERO = np.zeros(8)

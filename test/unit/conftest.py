@@ -8,7 +8,7 @@ from gato_ros.episodes.episode import EpisodeInfo, EpisodeWriter
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
-from gato_ros.spec import TORQUES, load_robot
+from gato_ros.robot import TORQUES, load_robot
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from gato_ros.config import data_path
+from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.safety import Joints
 from gato_ros.safety.guard import Guard, GuardSettings
 from gato_ros.safety.machine import State
-from gato_ros.spec import RobotSpec, load_robot
 
 BAD = np.array([np.nan, np.inf, -np.inf, 1e308, -1e308, 1e9, 5e-324])
 POSITION = 'position'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recordings import ROBOT, serialised
 
-from gato_ros.episodes.session import Session
+from gato_ros.episodes.recordings.session import Session
 
 
 def main(folder: Path) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from mcap_ros2._dynamic import serialize_dynamic
 from mcap_ros2.writer import Writer
 
-from gato_ros.episodes.bag import Imported, import_bag
-from gato_ros.episodes.definitions import DEFINITIONS, IMAGE, JOINTS
-from gato_ros.episodes.session import Session
-from gato_ros.spec import POSITIONS, VELOCITIES, Observation, load_robot
+from gato_ros.episodes.recordings.bag import Imported, import_bag
+from gato_ros.episodes.recordings.definitions import DEFINITIONS, IMAGE, JOINTS
+from gato_ros.episodes.recordings.session import Session
+from gato_ros.robot import POSITIONS, VELOCITIES, load_robot
+from gato_ros.spec import Observation
 
 ROBOT = load_robot('panda_sim')
 FRONT, WRIST = (camera.topic for camera in ROBOT.cameras)

@@ -27,9 +27,9 @@ from recordings import (
     write,
 )
 
-from gato_ros.episodes.definitions import IMAGE, JOINTS
-from gato_ros.episodes.mcap_file import BagError
-from gato_ros.episodes.recover import recover
+from gato_ros.episodes.recordings.definitions import IMAGE, JOINTS
+from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.episodes.recordings.recover import recover
 
 
 def refusal(bag: Path, **options: Any) -> str:

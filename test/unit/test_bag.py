@@ -26,10 +26,10 @@ from recordings import (
 from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.definitions import WORDS
 from gato_ros.episodes.episode import read_info, read_slice
-from gato_ros.episodes.mcap_file import BagError
-from gato_ros.spec import TORQUES
+from gato_ros.episodes.recordings.definitions import WORDS
+from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.robot import TORQUES
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.tools.cli import app
 
@@ -181,7 +181,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_no_ros_is_loaded() -> None:
-    code = ('import sys, gato_ros.episodes.bag\n'
+    code = ('import sys, gato_ros.episodes.recordings.bag\n'
             'print(*{"rclpy", "sensor_msgs", "torch"} & set(sys.modules))')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.strip() == '', done.stderr

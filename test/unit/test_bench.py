@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gato_ros.policy.checkpoint import load_checkpoint
-from gato_ros.tools.bench import (
+from gato_ros.tools.bench.bench import (
     BenchError,
     BenchSettings,
     Stepper,
@@ -15,8 +15,8 @@ from gato_ros.tools.bench import (
     run_bench,
     with_window,
 )
-from gato_ros.tools.bench_plot import bars
-from gato_ros.tools.bench_versus import agreement
+from gato_ros.tools.bench.plot import bars
+from gato_ros.tools.bench.versus import agreement
 
 
 @pytest.fixture

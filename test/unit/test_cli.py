@@ -140,9 +140,9 @@ def test_faults_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_control_c_ends_with_130() -> None:
-    code = ('import sys\nfrom gato_ros import spec\nfrom gato_ros.tools import cli\n'
+    code = ('import sys\nfrom gato_ros import robot\nfrom gato_ros.tools import cli\n'
             'def interrupt(name): raise KeyboardInterrupt\n'
-            'spec.load_robot = interrupt\nsys.argv = ["gato-ros", "tokens"]\ncli.main()')
+            'robot.load_robot = interrupt\nsys.argv = ["gato-ros", "tokens"]\ncli.main()')
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                          env={**os.environ})
     assert run.returncode == 130, run.stderr

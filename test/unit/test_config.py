@@ -12,7 +12,8 @@ import yaml
 
 import gato_ros.config
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml, to_dict
-from gato_ros.spec import RobotSpec, load_robot, timestep_from_dict
+from gato_ros.robot import RobotSpec, load_robot
+from gato_ros.spec import TimestepSpec
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def test_every_shipped_robot_is_read() -> None:
 
 def test_a_specification_survives_json_and_back() -> None:
     spec = load_robot('panda_sim').timestep()
-    again = timestep_from_dict(to_dict(spec), 'config.json')
+    again = from_dict(TimestepSpec, to_dict(spec), 'config.json')
     assert again == spec and again.hash == spec.hash
     other = dataclasses.replace(spec, images=spec.images[:1])
     assert other.hash != spec.hash

@@ -9,9 +9,9 @@ from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
 from gato_ros.policy.cuda import CudaEngine
 from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
-from gato_ros.tools.bench import Stepper, random_checkpoint
+from gato_ros.tools.bench.bench import Stepper, random_checkpoint
 
 WINDOWS = [(1024, None), (220, None), (180, 1), (251, 2)]
 

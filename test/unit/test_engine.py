@@ -15,7 +15,7 @@ from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.policy.cpu import NativeEngine
 from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer
 

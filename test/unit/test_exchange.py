@@ -14,10 +14,10 @@ import pytest
 from recordings import ROBOT, SENTENCE, record
 from typer.testing import CliRunner
 
-from gato_ros.episodes.bag import read_demonstration
-from gato_ros.episodes.mcap_file import BagError, read_about
-from gato_ros.episodes.topics import features
-from gato_ros.spec import POSITIONS, TORQUES, VELOCITIES
+from gato_ros.episodes.recordings.bag import read_demonstration
+from gato_ros.episodes.recordings.mcap_file import BagError, read_about
+from gato_ros.episodes.recordings.topics import features
+from gato_ros.robot import POSITIONS, TORQUES, VELOCITIES
 from gato_ros.tools.cli import app
 
 pa = pytest.importorskip('pyarrow', reason='pyarrow is not installed (extra exchange)')

@@ -20,12 +20,13 @@ from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import TORQUES, Observation
+from gato_ros.robot import TORQUES
+from gato_ros.spec import Observation
 from gato_ros.tools.cli import app
-from gato_ros.training import rehearsal
-from gato_ros.training.dataset import WindowSampler
-from gato_ros.training.finetune import prepare
-from gato_ros.training.low_rank import adapt, merged
+from gato_ros.training.data.dataset import WindowSampler
+from gato_ros.training.finetuning import rehearsal
+from gato_ros.training.finetuning.finetune import prepare
+from gato_ros.training.finetuning.low_rank import adapt, merged
 from gato_ros.training.settings import load_settings
 
 

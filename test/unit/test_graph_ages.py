@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gato_ros.tools.graph_ages import ages
+from gato_ros.tools.bench.ages import ages
 
 PERIOD_S = 0.05
 

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gato_ros.robot import load_robot
 from gato_ros.safety import Joints, SafetyGate
 from gato_ros.safety.guard import Guard, GuardSettings
 from gato_ros.safety.machine import State
 from gato_ros.safety.workspace import Workspace
-from gato_ros.spec import load_robot
 
 ROBOT = load_robot('panda_sim')
 N = len(ROBOT.joints)

@@ -13,7 +13,7 @@ from gato_ros.config import ConfigError
 from gato_ros.episodes.episode import read_slice
 from gato_ros.episodes.hindsight import labels
 from gato_ros.jog import AHEAD_M, Jog
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 
 HOME = np.array([0, -0.275, 0, -2.59, 0, 2.314, 0.785, 0.04])
 OPEN, CLOSED = 0.04, 0.02

@@ -64,7 +64,7 @@ def test_table_is_read_whole() -> None:
     assert len(TABLE) >= 7
     assert {'nodes', 'tools'} == TABLE[0][0] and {'spec', 'config'} <= TABLE[-1][0]
     assert may_import('policy') >= {'model', 'tokens', 'spec'}
-    assert not may_import('sim') & {'policy', 'model', 'tokens', 'nodes', 'safety'}
+    assert not may_import('domains') & {'policy', 'model', 'tokens', 'nodes', 'safety'}
 
 
 def test_every_module_has_a_layer() -> None:
@@ -86,18 +86,19 @@ def test_imports_run_downwards(path: Path) -> None:
         elif ROS.fullmatch(top):
             assert layer and LEVEL[layer] == 0, where
         elif top == 'mujoco':
-            assert 'sim' in allowed, where
+            assert 'domains' in allowed, where
 
 
 @pytest.mark.parametrize(('upper', 'lower'), [
-    ('sim', 'policy'), ('policy', 'sim'), ('safety', 'tokens'), ('tokens', 'model'),
+    ('domains', 'policy'), ('policy', 'domains'), ('safety', 'tokens'), ('tokens', 'model'),
     ('model', 'policy'), ('spec', 'tokens'), ('training', 'nodes'), ('episodes', 'training')])
 def test_the_rule_forbids(upper: str, lower: str) -> None:
     """The table still says what the design rests on."""
     assert lower not in may_import(upper)
 
 
-@pytest.mark.parametrize('module', ['spec', 'config', 'safety', 'tokens', 'sim', 'tools.cli'])
+@pytest.mark.parametrize('module', [
+    'spec', 'config', 'safety', 'tokens', 'domains.stacking', 'tools.cli'])
 def test_light_modules_load_no_torch_and_no_ros(module: str) -> None:
     code = (f'import sys, gato_ros.{module}\n'
             'print(*sorted({"torch", "rclpy", "tensorboard"} & set(sys.modules)))')

@@ -173,34 +173,13 @@ def installed_entry_points() -> str:
     return run.stdout
 
 
-def files_of_readme() -> list[str]:
-    """Return the paths in the tree of README.md's section "The files".
-
-    One name in a line, after box drawing or blanks that give its depth (four columns a level),
-    with a remark after two blanks; a folder ends in a slash. ``*`` stands for several files.
-    """
-    block = read('README.md').split('\n## The files\n')[1].split('```')[1]
-    paths, stack = [], []
-    for line in block.splitlines()[1:]:
-        match = re.match(r'[\s│├└─|`+-]*', line)
-        name = re.split(r'\s{2,}|\s+#', line[match.end():])[0].strip() if match else ''
-        if not name:
-            continue
-        depth = match.end() // 4
-        assert depth <= len(stack), f'README.md: {line!r} is indented too far'
-        stack = [*stack[:depth], name]
-        paths.append('/'.join(part.strip('/') for part in stack))
-    return paths
-
-
-def test_readme_lists_files_that_exist() -> None:
-    assert (ROOT / 'README.md').is_file(), 'README.md is missing'
-    paths = files_of_readme()
+def test_architecture_names_files_that_exist() -> None:
+    """Every path that ARCHITECTURE.md mentions is one of the package's, or of the repository's."""
+    paths = set(re.findall(r'[a-z_]+(?:/[a-z_]+)+\.(?:py|cpp|yaml|md)', read('ARCHITECTURE.md')))
     assert len(paths) > 20
-    missing = [path for path in paths if not any(ROOT.glob(path))]
-    assert not missing, f'README.md lists what is not there: {missing}'
-    packages = {f'gato_ros/{path.parent.name}' for path in ROOT.glob('gato_ros/*/__init__.py')}
-    assert not packages - set(paths), f'README.md leaves out {packages - set(paths)}'
+    missing = [path for path in sorted(paths)
+               if not (ROOT / path).exists() and not (ROOT / 'gato_ros' / path).exists()]
+    assert not missing, f'ARCHITECTURE.md names what is not there: {missing}'
 
 
 @pytest.mark.slow

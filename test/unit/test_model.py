@@ -10,7 +10,7 @@ from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.model.kv_cache import reach
 from gato_ros.model.layout import sequence_layout
 from gato_ros.model.sample import pick, waits
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
 

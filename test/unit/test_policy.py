@@ -10,7 +10,7 @@ import torch
 from gato_ros.model.layout import sequence_layout
 from gato_ros.policy.checkpoint import CheckpointError, available_memory, load_checkpoint
 from gato_ros.policy.policy import LONGEST_NAME, GatoPolicy
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 from gato_ros.tokens import vocab
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
 

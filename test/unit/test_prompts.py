@@ -11,9 +11,9 @@ from recordings import ROBOT, SENTENCE, original, record
 from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.bag import import_bag
-from gato_ros.episodes.mcap_file import BagError
 from gato_ros.episodes.prompts import load_prompt, read_prompt, sentence_of
+from gato_ros.episodes.recordings.bag import import_bag
+from gato_ros.episodes.recordings.mcap_file import BagError
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import (
@@ -24,7 +24,7 @@ from gato_ros.policy.checkpoint import (
     save_checkpoint,
 )
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import TORQUES
+from gato_ros.robot import TORQUES
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.tools.cli import app
 

@@ -24,12 +24,12 @@ from recordings import (
 )
 from typer.testing import CliRunner, Result
 
-from gato_ros.episodes.definitions import DEFINITIONS, DIAGNOSTICS, WORDS
-from gato_ros.episodes.episode_file import PART
-from gato_ros.episodes.inspect import contents, inspect, refusals, trim
-from gato_ros.episodes.mcap_file import BagError
-from gato_ros.episodes.session import Session
-from gato_ros.episodes.topics import MARK
+from gato_ros.episodes.recordings.definitions import DEFINITIONS, DIAGNOSTICS, WORDS
+from gato_ros.episodes.recordings.episode_file import PART
+from gato_ros.episodes.recordings.inspect import contents, inspect, refusals, trim
+from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.episodes.recordings.session import Session
+from gato_ros.episodes.recordings.topics import MARK
 from gato_ros.tools.cli import app
 
 

@@ -16,13 +16,13 @@ import pytest
 from mcap.reader import make_reader
 from recordings import FRONT, ROBOT, START_MS, STEPS, WRIST, original, serialised
 
-from gato_ros.episodes.bag import import_bag, read_demonstration
 from gato_ros.episodes.episode import read_info, read_slice
-from gato_ros.episodes.episode_file import PART, RecordError
-from gato_ros.episodes.mcap_file import BagError, read_about
-from gato_ros.episodes.recover import recover, recover_folder
-from gato_ros.episodes.session import Session
-from gato_ros.spec import TORQUES
+from gato_ros.episodes.recordings.bag import import_bag, read_demonstration
+from gato_ros.episodes.recordings.episode_file import PART, RecordError
+from gato_ros.episodes.recordings.mcap_file import BagError, read_about
+from gato_ros.episodes.recordings.recover import recover, recover_folder
+from gato_ros.episodes.recordings.session import Session
+from gato_ros.robot import TORQUES
 
 TRIALS = int(os.environ.get('GATO_KILL_TRIALS', '6'))
 SENTENCE = 'stack the red block on the blue block'

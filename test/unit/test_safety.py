@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gato_ros.config import ConfigError
+from gato_ros.robot import load_robot
 from gato_ros.safety import SafetyGate
-from gato_ros.spec import load_robot
 
 ROBOT = load_robot('panda_sim')
 N = len(ROBOT.joints)

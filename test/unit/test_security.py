@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 from gato_ros.config import data_path
-from gato_ros.spec import load_robot
+from gato_ros.robot import load_robot
 
 POLICY = ElementTree.parse(data_path('config', 'security', 'policies.xml')).getroot()
 ROBOTS = [load_robot(path) for path in sorted(data_path('config', 'robots').glob('*.yaml'))]

@@ -21,8 +21,8 @@ from gato_ros.episodes.episode import EpisodeError, list_episodes, read_info, re
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import load_checkpoint
-from gato_ros.training.columns import ColumnsError
-from gato_ros.training.dataset import WindowSampler
+from gato_ros.training.data.columns import ColumnsError
+from gato_ros.training.data.dataset import WindowSampler
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.schedule import learning_rate
 from gato_ros.training.settings import DataSettings, TrainSettings

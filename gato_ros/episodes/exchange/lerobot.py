@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gato_ros.episodes.bag import read_demonstration
 from gato_ros.episodes.exchange.lerobot_read import PREFIX, STAMP, VERSION, Dataset
 from gato_ros.episodes.exchange.recording import write_recording
-from gato_ros.episodes.mcap_file import BagError, read_about
-from gato_ros.episodes.topics import features
-from gato_ros.spec import RobotSpec
+from gato_ros.episodes.recordings.bag import read_demonstration
+from gato_ros.episodes.recordings.mcap_file import BagError, read_about
+from gato_ros.episodes.recordings.topics import features
+from gato_ros.robot import RobotSpec
 
 DATA = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 EPISODES = 'meta/episodes/chunk-000/file-000.parquet'

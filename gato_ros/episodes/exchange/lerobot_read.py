@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gato_ros.episodes.exchange.recording import Step
-from gato_ros.episodes.mcap_file import BagError
-from gato_ros.episodes.topics import features
-from gato_ros.spec import RobotSpec
+from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.episodes.recordings.topics import features
+from gato_ros.robot import RobotSpec
 
 VERSION = 'v3.0'
 STAMP = 'stamp_ns'  # of the observation, int64; others' datasets have only frame / fps

@@ -15,11 +15,11 @@ import numpy as np
 from mcap_ros2._dynamic import serialize_dynamic
 
 import gato_ros
-from gato_ros.episodes.definitions import DEFINITIONS, IMAGE, JOINTS, WORDS
-from gato_ros.episodes.episode_file import EpisodeFile
-from gato_ros.episodes.mcap_file import BagError
-from gato_ros.episodes.topics import ACTIONS, PROMPT, recorded
-from gato_ros.spec import POSITIONS, VELOCITIES, RobotSpec
+from gato_ros.episodes.recordings.definitions import DEFINITIONS, IMAGE, JOINTS, WORDS
+from gato_ros.episodes.recordings.episode_file import EpisodeFile
+from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.episodes.recordings.topics import ACTIONS, PROMPT, recorded
+from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 
 Values = Mapping[str, np.ndarray]
 

@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 
 from gato_ros.episodes.exchange.recording import Step, write_recording
-from gato_ros.episodes.mcap_file import BagError
-from gato_ros.episodes.topics import features
-from gato_ros.spec import RobotSpec
+from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.episodes.recordings.topics import features
+from gato_ros.robot import RobotSpec
 
 
 def import_robomimic(file: Path, out: Path, robot: RobotSpec, sentence: str) -> Iterator[Path]:

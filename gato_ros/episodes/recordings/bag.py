@@ -1,0 +1,310 @@
+"""A demonstration as it was recorded, one MCAP file, turned into an episode for training.
+
+    done = import_bag(Path('demo.mcap'), Path('data/teleop'), load_robot('panda_sim'),
+                      task='stack_wide', success=True)
+    done.file, done.steps
+
+Where the marks say that a person acted, only a person's steps become timesteps: pauses would teach
+to stand still, and what a policy did before somebody took over would teach its mistakes.
+
+An action carries the stamp of the observation that it answers, and that is the stamp of its oldest
+picture. So every action makes one timestep, with the pictures and the joint state of its stamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+from safetensors import SafetensorError
+
+import gato_ros
+from gato_ros.config import ConfigError
+from gato_ros.domains.stacking.tasks import load_training_task
+from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source
+from gato_ros.episodes.hindsight import labels
+from gato_ros.episodes.recordings.actors import PERSON, read_actors
+from gato_ros.episodes.recordings.alignment import Alignment, Skew
+from gato_ros.episodes.recordings.alignment import seconds as _seconds
+from gato_ros.episodes.recordings.mcap_file import (
+    BagError,
+    find_file,
+    read_about,
+    read_messages,
+    topics_of,
+)
+from gato_ros.episodes.recordings.topics import ACTIONS, observed
+from gato_ros.messages import ConvertError, to_effort, to_ns, to_observation
+from gato_ros.robot import POSITIONS, TORQUES, RobotSpec
+from gato_ros.spec import Observation
+
+HOLES = 0.05  # of a recording's time
+NO_SEED = -1  # a recording comes from no seed of the simulator
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a recording.
+
+    steps       timesteps in the episode
+    incomplete  actions that were left out, for want of a picture or of a joint state
+    unanswered  pictures of the first camera after the last action, which were left out
+    others      steps beside a person's, in which a policy acted or nobody, which were left out
+    longest_s   longest time between two timesteps
+    skew        how far apart the messages of its steps lie
+    """
+
+    file: Path
+    steps: int
+    incomplete: int
+    unanswered: int
+    others: int
+    longest_s: float
+    skew: Skew
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The messages of one file, by their stamps in ns, which rise.
+
+    images   camera -> stamp -> sensor_msgs/Image
+    joints   stamp -> sensor_msgs/JointState
+    actions  stamp -> sensor_msgs/JointState
+    topic    where the actions come from
+    """
+
+    file: Path
+    images: Mapping[str, Mapping[int, Any]]
+    joints: Mapping[int, Any]
+    actions: Mapping[int, Any]
+    topic: str
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A recording that may become training data.
+
+    steps    (observation, action float64[N] in Nm) in order
+    missing  stamp -> why there is no observation for the action of this stamp
+    """
+
+    recording: Recording
+    steps: Sequence[tuple[Observation, np.ndarray]]
+    missing: Mapping[int, str]
+    longest_s: float
+    skew: Skew
+
+
+def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '',
+               success: bool | None = None, source: str = '',
+               namespace: str = '', in_hindsight: bool = False) -> Imported:
+    """Write the episode of a recording into folder ``out``, under the recording's name.
+
+    task, success, source  '' and None: what our recorder has noted in the file
+    namespace              of the robot's topics in the recording
+    in_hindsight           whether its labels are where the hand went, see hindsight.py, and not
+                           the torques as they were sent, which the episode holds in either case
+
+    Raises BagError, and then nothing is written; the recording itself is never changed.
+    """
+    file = find_file(bag)
+    if task and source:
+        load_training_task(task)  # a wrong name is found before a long file is read
+    target = out / f'{file.stem}{SUFFIX}'
+    if target.exists():
+        raise BagError(f'{target} exists already, expected a new name: move it or choose another '
+                       'folder')
+    about = read_about(file)
+    task, sentence = _task(file, about, task)
+    source = source or about.get('source', '') or 'teleoperation'
+    if source not in get_args(Source):
+        raise ConfigError(f'source is {source!r}, expected {", ".join(get_args(Source))}')
+    success = _outcome(file, about) if success is None else success
+    demonstration = read_demonstration(file, robot, namespace, about)
+    recording, writer = demonstration.recording, EpisodeWriter()
+    actors = read_actors(file, namespace)
+    steps = [(seen, effort) for seen, effort in demonstration.steps
+             if not actors.person or actors.at(seen.stamp_ns) == PERSON]
+    if not steps:
+        raise BagError(f'{file}: a person acted in none of {len(demonstration.steps)} steps, '
+                       'expected one at least')
+    others = len(demonstration.steps) - len(steps)
+    wanted = _in_hindsight(robot, steps) if in_hindsight else [effort for _, effort in steps]
+    for (observation, effort), label in zip(steps, wanted, strict=True):
+        writer.add(observation, {TORQUES: label}, {TORQUES: effort}, {})
+    info = EpisodeInfo(
+        robot.name, robot.timestep().hash, task, sentence, NO_SEED, cast(Source, source), success,
+        version=gato_ros.__version__,
+        extra={'bag': file.name, 'actions': recording.topic, 'in_hindsight': in_hindsight,
+               'incomplete': len(demonstration.missing), 'others': others,
+               'skew': asdict(demonstration.skew)})
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writer.save(target, info)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, 'strerror', None) or error
+        raise BagError(f'{target} cannot be written: {why}') from error
+    pictures = next(iter(recording.images.values()), recording.joints)
+    last = demonstration.steps[-1][0].stamp_ns
+    return Imported(target, len(steps), len(demonstration.missing),
+                    sum(s > last for s in pictures), others, demonstration.longest_s,
+                    demonstration.skew)
+
+
+def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
+                       about: Mapping[str, str] | None = None) -> Demonstration:
+    """Read the timesteps of a recording.
+
+    about  what the file says about itself, if that has been read already
+
+    Raises BagError for one that may not become training data.
+    """
+    about = read_about(file) if about is None else about
+    if about.get('spec_hash', robot.timestep().hash) != robot.timestep().hash:
+        raise BagError(f'{file} was recorded by robot {about.get("robot")!r} with specification '
+                       f'{about["spec_hash"]}, expected {robot.timestep().hash} of robot '
+                       f'{robot.name!r}')
+    recording = read_recording(file, robot, namespace)
+    missing: dict[int, str] = {}
+    steps, skews = [], []
+    for observation, effort, skew_s in timesteps(recording, robot, missing):
+        steps.append((observation, effort))
+        skews.append(skew_s)
+    longest_s = _check_rhythm(recording, robot, [o.stamp_ns for o, _ in steps], missing)
+    skew = Skew.of(skews, robot)
+    if why := skew.refusal(robot):
+        raise BagError(f'{file}: {why}')
+    return Demonstration(recording, steps, missing, longest_s, skew)
+
+
+def _in_hindsight(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]
+                  ) -> list[np.ndarray]:
+    """Return labels float64[N] of all steps; nothing is looked up beyond a gap between them."""
+    stamps = np.array([observation.stamp_ns for observation, _ in steps])
+    starts = np.flatnonzero(np.diff(stamps) * 1e-9 > 1.5 / robot.rate_hz) + 1
+    found: list[np.ndarray] = []
+    for part in np.split(np.arange(len(steps)), starts):
+        seen = [steps[i][0].proprioception[POSITIONS] for i in part]
+        found += list(labels(robot, np.array(seen, np.float64),
+                             np.array([steps[i][1] for i in part])))
+    return found
+
+
+def _task(file: Path, about: Mapping[str, str], task: str) -> tuple[str, str]:
+    """Return the task's name and sentence."""
+    if task:
+        return task, load_training_task(task).sentence
+    if not about.get('sentence'):
+        raise BagError(f'{file} does not say which task it shows, expected --task')
+    return about.get('task') or about['sentence'], about['sentence']
+
+
+def _outcome(file: Path, about: Mapping[str, str]) -> bool:
+    if about.get('outcome') not in ('success', 'failure'):
+        raise BagError(f'{file} does not say how it ended, expected --success or --failure')
+    return about['outcome'] == 'success'
+
+
+def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recording:
+    """Read a robot's messages.
+
+    Raises BagError for a file that cannot be read, a topic that is missing or of another type, and
+    for stamps that go back.
+    """
+    def name(topic: str) -> str:
+        return f'{namespace}/{topic}'.strip('/')
+
+    cameras = {camera.name: name(camera.topic) for camera in robot.cameras}
+    joints = name(robot.joint_states_topic)
+    found = read_messages(file, {name(topic): kind for topic, kind in observed(robot).items()})
+    actions = next((topic for topic in ACTIONS if found[name(topic)]), '')
+    for topic in (*cameras.values(), joints):
+        if not found[topic]:
+            raise BagError(f'{file} has no message on {topic}, expected one (topics in the YAML '
+                           f'file of robot {robot.name!r}); it has {_listed(file)}')
+    if not actions:
+        raise BagError(f'{file} has no message on {" or ".join(map(name, ACTIONS))}, expected '
+                       'the actions there (from the safety and the policy node of robot '
+                       f'{robot.name!r}); it has {_listed(file)}')
+    stamped = {topic: _by_stamp(file, topic, messages) for topic, messages in found.items()}
+    return Recording(file, {camera: stamped[topic] for camera, topic in cameras.items()},
+                     stamped[joints], stamped[name(actions)], name(actions))
+
+
+def timesteps(recording: Recording, robot: RobotSpec,
+              missing: dict[int, str]) -> Iterator[tuple[Observation, np.ndarray, float]]:
+    """Yield the observation of every action, the action float64[N] in Nm, and the skew in s.
+
+    An action without one goes into ``missing``: its stamp, and what there was not.
+    Raises BagError for a message that cannot be used.
+    """
+    alignment = Alignment(robot, {name: list(found) for name, found in recording.images.items()},
+                          list(recording.joints))
+    for stamp, action in recording.actions.items():
+        try:
+            chosen = alignment.at(stamp)
+        except LookupError as error:
+            missing[stamp] = str(error)
+            continue
+        images = {name: recording.images[name][at] for name, at in chosen.images.items()}
+        try:
+            step = (to_observation(images, recording.joints[chosen.joints], robot, stamp),
+                    to_effort(action, robot, recording.topic), chosen.skew_s)
+        except ConvertError as error:
+            raise BagError(f'{recording.file}, {_seconds(stamp)}: {error}') from error
+        yield step
+
+
+def _by_stamp(file: Path, topic: str, messages: Sequence[Any]) -> dict[int, Any]:
+    """Return stamp -> message; of those with equal stamps the last, as a live node would take."""
+    found: dict[int, Any] = {}
+    last = None
+    for msg in messages:
+        stamp = to_ns(msg.header.stamp)
+        if last is not None and stamp < last:
+            raise BagError(f'{file}: {topic} goes back from {_seconds(last)} to '
+                           f'{_seconds(stamp)}, expected rising stamps: one episode in one file')
+        found[stamp] = msg
+        last = stamp
+    return found
+
+
+def _check_rhythm(recording: Recording, robot: RobotSpec, stamps: Sequence[int],
+                  missing: Mapping[int, str]) -> float:
+    """Return the longest time between two steps, s; refuse no steps, another rate, and holes.
+
+    A hole is what would have stopped the robot: longer than a period and a camera's largest age.
+    A stall of the machine does not spoil a long demonstration: holes may take HOLES of its time.
+    """
+    file = recording.file
+    if not stamps:
+        raise BagError(f'{file}: no action of {recording.topic} has an observation: '
+                       f'{next(iter(missing.values()))}')
+    if len(stamps) == 1:
+        return 0.0
+    period_s = 1 / robot.rate_hz
+    gaps = np.diff(np.array(stamps)) * 1e-9
+    if gaps.mean() < 0.75 * period_s or np.median(gaps) > 1.5 * period_s:
+        raise BagError(f'{file}: the actions of {recording.topic} are {np.median(gaps):.3f} s '
+                       f'apart, expected {period_s:g} s (rate_hz in the YAML file of robot '
+                       f'{robot.name!r})')
+    limit_s = period_s + max((c.max_age_s for c in robot.cameras),
+                             default=robot.joint_states_max_age_s)
+    worst = int(gaps.argmax())
+    share = gaps[gaps > limit_s].sum() / gaps.sum()
+    if share > HOLES:
+        start, stop = stamps[worst], stamps[worst + 1]
+        reason = next((why for stamp, why in missing.items() if start < stamp < stop),
+                      f'{recording.topic} has no message between them')
+        raise BagError(f'{file}: no complete step between {_seconds(start)} and {_seconds(stop)}, '
+                       f"expected one within {limit_s:g} s (by rate_hz and max_age_s in the "
+                       f"robot's YAML file), and {100 * share:.0f} % of its time has none, "
+                       f'expected at most {100 * HOLES:.0f} %: {reason}')
+    return float(gaps.max())
+
+
+def _listed(file: Path) -> str:
+    return ', '.join(topics_of(file)) or 'no topics'

@@ -1,0 +1,117 @@
+"""One demonstration while it is being recorded: an MCAP file that no crash can spoil.
+
+    take = EpisodeFile(Path('demos/stack-1.mcap'), recorded(robot), about)
+    take.write('joint_states', stamp_ns, serialised)
+    take.save({'outcome': 'success'})        # demos/stack-1.mcap appears, whole and indexed
+
+Until it is saved the file is called ``stack-1.mcap.part``. Complete chunks reach the operating
+system at once and the disk once a second, so they outlive the process, whatever ends it
+(recover.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcap.well_known import MessageEncoding, SchemaEncoding
+from mcap.writer import CompressionType, Writer
+
+from gato_ros.config import ConfigError
+from gato_ros.episodes.recordings.definitions import DEFINITIONS
+
+PART = '.part'
+METADATA = 'gato_ros'
+CHUNK_BYTES = 1 << 20
+SYNC_S = 1.0
+LIBRARY = 'gato_ros'
+
+
+class RecordError(ConfigError):
+    """A recording that cannot be written; one sentence."""
+
+
+class EpisodeFile:
+    """Writes one episode; not thread-safe.
+
+    topics  topic -> type of what may be written; those without a message leave no trace
+    about   what is known at the start, kept even when the end never comes
+
+    Raises RecordError when the file cannot be made.
+    """
+
+    def __init__(self, file: Path, topics: Mapping[str, str], about: Mapping[str, str]) -> None:
+        self.file, self._part = file, file.with_name(file.name + PART)
+        self.messages = self.bytes = 0
+        self._topics = dict(topics)
+        self._channels: dict[str, int] = {}
+        self._schemas: dict[str, int] = {}
+        self._synced_s = time.monotonic()
+        try:
+            if file.exists():
+                raise FileExistsError(0, 'it exists already')
+            self._stream: Any = self._part.open('xb')
+        except OSError as error:
+            raise RecordError(f'{file} cannot be written: {error.strerror}') from error
+        fcntl.flock(self._stream, fcntl.LOCK_EX)  # alive: not for recovery
+        # lz4: cheap enough to keep up with cameras on one core.
+        self._writer = Writer(self._stream, CHUNK_BYTES, CompressionType.LZ4)
+        self._writer.start('ros2', LIBRARY)
+        self._writer.add_metadata(METADATA, dict(about))
+        self._stream.flush()
+
+    def write(self, topic: str, log_ns: int, data: bytes, publish_ns: int | None = None) -> None:
+        """Append one serialised message, received at ``log_ns``."""
+        if topic not in self._channels:
+            self._channels[topic] = self._open_channel(topic)
+        self._writer.add_message(self._channels[topic], log_ns, data,
+                                 log_ns if publish_ns is None else publish_ns)
+        self.messages += 1
+        self.bytes += len(data)
+        if time.monotonic() - self._synced_s >= SYNC_S:
+            self.sync()
+        else:
+            self._stream.flush()  # a chunk that is complete is out of our hands at once
+
+    def _open_channel(self, topic: str) -> int:
+        kind = self._topics[topic]
+        if kind not in self._schemas:
+            self._schemas[kind] = self._writer.register_schema(
+                kind, SchemaEncoding.ROS2, DEFINITIONS[kind].encode())
+        return self._writer.register_channel(f'/{topic.strip("/")}', MessageEncoding.CDR,
+                                             self._schemas[kind])
+
+    def sync(self) -> None:
+        """End the chunk and wait until the disk has it."""
+        self._writer.flush()
+        os.fsync(self._stream.fileno())
+        self._synced_s = time.monotonic()
+
+    def save(self, outcome: Mapping[str, str]) -> Path:
+        """Add what is known at the end, index, sync, and give the file its name."""
+        self._writer.add_metadata(METADATA, dict(outcome))
+        self._writer.finish()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        os.replace(self._part, self.file)
+        self._stream.close()
+        sync_folder(self.file.parent)
+        return self.file
+
+    def discard(self) -> None:
+        """Throw the recording away."""
+        self._part.unlink()
+        self._stream.close()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the folder's names."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

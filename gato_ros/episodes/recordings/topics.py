@@ -1,0 +1,70 @@
+"""What a robot's topics carry, from its YAML file: the one map that all readers and writers share.
+
+The recorder subscribes by it, a recording is read by it, and so is a replay; other people's
+datasets are written and read by the names of their features.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from gato_ros.config import ConfigError
+from gato_ros.episodes.recordings.definitions import (
+    CAMERA_INFO,
+    COMMAND,
+    DIAGNOSTICS,
+    IMAGE,
+    JOINTS,
+    WORDS,
+)
+from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
+
+ACTIONS = ('sent_effort', 'proposed_effort')  # the first that was recorded is taken
+PROMPT, MARK, EPISODE = 'prompt', 'recorder/mark', 'sim/episode'
+
+
+def sensors(robot: RobotSpec) -> dict[str, str]:
+    """Return topic -> type of what the policy sees."""
+    return {camera.topic: IMAGE for camera in robot.cameras} | {robot.joint_states_topic: JOINTS}
+
+
+def observed(robot: RobotSpec) -> dict[str, str]:
+    """Return topic -> type of what makes an episode: what is seen, and what was done."""
+    return sensors(robot) | dict.fromkeys(ACTIONS, JOINTS)
+
+
+def recorded(robot: RobotSpec) -> dict[str, str]:
+    """Return topic -> type of all that is recorded; a name without a slash is relative."""
+    infos = {f'{camera.topic.rpartition("/")[0]}/camera_info': CAMERA_INFO
+             for camera in robot.cameras}
+    return (observed(robot) | infos | dict.fromkeys(robot.controllers.values(), COMMAND)
+            | dict.fromkeys((PROMPT, MARK, EPISODE, 'policy/timing'), WORDS)
+            | {'/diagnostics': DIAGNOSTICS})
+
+
+def features(robot: RobotSpec) -> dict[str, str]:
+    """Return what cameras and vectors are called in datasets of other people, by their own names.
+
+    Raises ConfigError for a name that the robot does not have, and for one that comes twice.
+    """
+    spec = robot.timestep()
+    found = {camera.name: f'observation.images.{camera.name}' for camera in robot.cameras}
+    found |= {POSITIONS: 'observation.state', VELOCITIES: 'observation.velocity',
+              robot.command_field: 'action'}
+    assert set(found) == {field.name for field in (*spec.images, *spec.tensors, *spec.actions)}
+    for name in robot.features:
+        if name not in found:
+            raise ConfigError(f'robot {robot.name!r}: features names {name!r}, expected '
+                              f'{", ".join(found)} (in its YAML file)')
+    found |= robot.features
+    if len(set(found.values())) < len(found):
+        raise ConfigError(f'robot {robot.name!r}: features repeat: {", ".join(found.values())}, '
+                          'expected another name for each (in its YAML file)')
+    return found
+
+
+def stamp_of(data: bytes) -> int:
+    """Return the stamp in ns of a serialised message that begins with a header."""
+    little = len(data) > 1 and data[1] & 1
+    sec, nanosec = struct.unpack_from('<iI' if little else '>iI', data, 4)
+    return sec * 1_000_000_000 + nanosec

@@ -1,0 +1,67 @@
+"""What the policy node needs of a policy, and how it gets the one of a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Protocol
+
+import numpy as np
+
+from gato_ros.config import ConfigError
+from gato_ros.robot import RobotSpec
+from gato_ros.spec import Action, Observation
+from gato_ros.tokens.sequence import Prompt
+
+
+class Policy(Protocol):
+    """What the node needs of a policy."""
+
+    def reset(self, prompt: Prompt = '', *, pinned: bool = True) -> None: ...
+    def look(self, camera: str, image: np.ndarray) -> None: ...
+    def act(self, observation: Observation,
+            sent: Mapping[str, np.ndarray] | None = None) -> Action: ...
+
+
+def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
+    """Load and warm up the policy; torch is imported here and not before."""
+    import torch
+
+    from gato_ros.policy.checkpoint import (
+        SHIPPED,
+        CheckpointError,
+        checkpoint_hash,
+        load_checkpoint,
+    )
+    from gato_ros.policy.engine import EngineError
+    from gato_ros.policy.policy import GatoPolicy
+
+    cores = len(os.sched_getaffinity(0))
+    if params.threads > cores:  # measured: two that share a core take 1.8 times as long as one
+        raise ConfigError(f'threads is {params.threads}, expected at most {cores}: the cores that '
+                          'this process may use (parameter threads of the policy node)')
+    if params.threads:
+        torch.set_num_threads(params.threads)
+    try:
+        checkpoint = load_checkpoint(params.checkpoint or SHIPPED, device=params.device)
+        policy = GatoPolicy(checkpoint, robot.timestep(), seed=params.seed, temperature=(
+            params.temperature if params.temperature >= 0 else None), engine=params.engine)
+        policy.warm_up()
+    except (CheckpointError, EngineError) as error:
+        raise ConfigError(str(error)) from error
+    params.checkpoint_hash = checkpoint_hash(params.checkpoint or SHIPPED)
+    return policy
+
+
+@contextmanager
+def engine_failure() -> Iterator[None]:
+    """Let a device that disappears end the process with its sentence: what it held is lost."""
+    try:
+        yield
+    except RuntimeError as error:
+        from gato_ros.policy.engine import EngineError
+        if isinstance(error, EngineError):
+            raise ConfigError(f'{error}; start the node again') from error
+        raise

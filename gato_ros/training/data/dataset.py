@@ -1,0 +1,200 @@
+"""Batches of token sequences, sampled from episodes; a pure function of seed, step and rank.
+
+A batch is a list of groups: sequences of equal layout, so that nothing is padded. Plain windows,
+windows behind a demonstration, behind a sentence and behind both are groups; another domain's
+episodes would be one more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gato_ros.episodes.episode import EpisodeError, EpisodeInfo, list_episodes, read_slice
+from gato_ros.model.layout import SequenceLayout, sequence_layout
+from gato_ros.spec import TimestepSpec
+from gato_ros.tokens.sequence import TimestepTokenizer
+from gato_ros.training.data.columns import tokenise
+from gato_ros.training.settings import DataSettings
+
+REHEARSAL = 'rehearsal'  # in an episode's ``extra``: nobody needs a demonstration of it
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """B sequences of T tokens with one layout.
+
+    ids, targets  int64 (B, T): what is read, and what should be said
+    patches       uint8 (B, P, 16, 16, 3)
+    auxiliary     float32 (B, S, n), targets at the S separators behind the prompt; NaN: unknown
+    """
+
+    ids: Tensor
+    targets: Tensor
+    patches: Tensor
+    auxiliary: Tensor
+    layout: SequenceLayout
+
+    def to(self, device: torch.device) -> Group:
+        """Copy to a device; the layout is made there."""
+        return Group(self.ids.to(device), self.targets.to(device), self.patches.to(device),
+                     self.auxiliary.to(device), self.layout.to(device))
+
+
+class WindowSampler:
+    """Draws groups of sequences from the episodes below some folders.
+
+    cache  where the tokenised timesteps are kept for the next start; None: in memory
+    """
+
+    def __init__(self, spec: TimestepSpec, settings: DataSettings, seed: int,
+                 cache: Path | None = None) -> None:
+        self.settings = settings
+        self.tokenizer = TimestepTokenizer(spec)
+        self._seed = seed
+        found = [list_episodes(Path(folder), spec.hash) for folder in settings.folders]
+        usable = [[(path, info) for path, info in episodes if info.length >= settings.timesteps
+                   and (info.success or info.source == 'policy')] for episodes in found]
+        self.episodes = [item for items in usable for item in items[:settings.episodes or None]]
+        if not self.episodes:
+            raise EpisodeError(f'none of {sum(map(len, found))} episodes is successful and has '
+                               f'{settings.timesteps} timesteps (data.timesteps)')
+        lengths = np.array([info.length for _, info in self.episodes])
+        self._first = np.cumsum(lengths) - lengths  # row of each episode's first timestep
+        self._starts = lengths - settings.timesteps + 1
+        weights = [settings.policy_weight if info.source == 'policy'
+                   else settings.demonstration_weight for _, info in self.episodes]
+        self._ends = np.cumsum(self._starts * weights)
+        self._mates: dict[tuple[str, str], list[int]] = {}
+        for number, (_, info) in enumerate(self.episodes):
+            if info.success:
+                for source in (info.source, ''):
+                    self._mates.setdefault((_told(info), source), []).append(number)
+        lonely = next((_told(info) for _, info in self.episodes if not info.extra.get(REHEARSAL)
+                       and (_told(info), '') not in self._mates), None)
+        if lonely is not None and settings.prompt_fraction + settings.named_fraction:
+            raise EpisodeError(f'no episode of {lonely!r} is successful, expected at least one to '
+                               'serve as a prompt; collect one, or set data.prompt_fraction and '
+                               'data.named_fraction to 0')
+        self.auxiliary, self._mean, self._std = self._measure_targets()
+        self._columns = tokenise(self.episodes, self.tokenizer, self.auxiliary, cache)
+        self._layouts: dict[tuple[int, int, int], SequenceLayout] = {}
+
+    @property
+    def timesteps(self) -> int:
+        """Timesteps in all episodes."""
+        return sum(info.length for _, info in self.episodes)
+
+    @property
+    def auxiliary_scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the training-only targets."""
+        return self._mean, self._std
+
+    def place(self, device: torch.device) -> None:
+        """Keep the timesteps on a CUDA device where half of its free memory holds them."""
+        if device.type == 'cuda' and self._columns.bytes < torch.cuda.mem_get_info(device)[0] / 2:
+            self._columns = self._columns.to(device)
+
+    def batch(self, step: int, size: int, rank: int = 0) -> list[Group]:
+        """Return ``size`` sequences as groups of equal layout."""
+        rng = np.random.default_rng((self._seed, step, rank))
+        prompted = round(size * self.settings.prompt_fraction)
+        worded = round(size * self.settings.sentence_fraction)
+        named = round(size * self.settings.named_fraction)
+        plain = size - prompted - worded - named
+        return [*self._draw_groups(rng, plain), *self._draw_groups(rng, prompted, shown=True),
+                *self._draw_groups(rng, worded, told=True),
+                *self._draw_groups(rng, named, shown=True, told=True)]
+
+    def _draw_groups(self, rng: np.random.Generator, size: int, shown: bool = False,
+                     told: bool = False) -> list[Group]:
+        """Draw windows behind a demonstration, their sentence, both or nothing.
+
+        One group for each number of words' tokens.
+        """
+        by_length: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for _ in range(size):
+            number, rows = self._draw(rng)
+            while shown and (_told(self.episodes[number][1]), '') not in self._mates:
+                number, rows = self._draw(rng)
+            info, words = self.episodes[number][1], np.zeros(0, np.int32)
+            if shown:
+                rows = np.concatenate([self._prompt(rng, info), rows])
+            if told:
+                words = self.tokenizer.sentence(info.sentence, ended=shown).ids
+            by_length.setdefault(len(words), []).append((words, rows))
+        prompt = self.settings.prompt_timesteps if shown else 0
+        return [self._join(np.stack([rows for _, rows in members]), prompt,
+                           np.stack([words for words, _ in members]))
+                for members in by_length.values()]
+
+    def _draw(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Draw an episode and a window's rows, every window of equal weight equally likely."""
+        place = int(rng.integers(self._ends[-1]))
+        number = int(np.searchsorted(self._ends, place, side='right'))
+        offset = place - (int(self._ends[number - 1]) if number else 0)
+        return number, self._rows(number, offset % int(self._starts[number]),
+                                  self.settings.timesteps)
+
+    def _prompt(self, rng: np.random.Generator, info: EpisodeInfo) -> np.ndarray:
+        """Draw a demonstration of the same by the same source, by any where that one has none."""
+        told = _told(info)
+        mates = self._mates.get((told, info.source)) or self._mates[told, '']
+        number = mates[int(rng.integers(len(mates)))]
+        last = self.episodes[number][1].length - self.settings.prompt_timesteps
+        at_end = rng.random() < self.settings.prompt_at_end
+        start = last if at_end else int(rng.integers(last + 1))
+        return self._rows(number, max(start, 0), self.settings.prompt_timesteps)
+
+    def _rows(self, number: int, start: int, count: int) -> np.ndarray:
+        return int(self._first[number]) + np.arange(start, start + count)
+
+    def _join(self, rows: np.ndarray, shown: int, words: np.ndarray) -> Group:
+        """Gather sequences of timesteps by their rows (B, m), with words int32 (B, L) among them.
+
+        The first ``shown`` timesteps are a demonstration; the words stand behind it.
+        """
+        columns = self._columns
+        index = torch.from_numpy(rows).to(columns.ids.device)
+        ids = columns.ids[index].long()  # (B, m, K)
+        targets = ids.clone()
+        targets[..., -columns.labels.shape[-1]:] = columns.labels[index].long()
+        said = torch.from_numpy(words).long().to(index.device)
+        ids, targets = (torch.cat([tokens[:, :shown].flatten(1), said,
+                                   tokens[:, shown:].flatten(1)], 1) for tokens in (ids, targets))
+        auxiliary = columns.auxiliary[index[:, -self.settings.timesteps:]]
+        mean, std = (torch.from_numpy(scale).to(index.device) for scale in self.auxiliary_scale)
+        return Group(ids, targets, columns.patches[index].flatten(1, 2), (auxiliary - mean) / std,
+                     self._layout(shown, words.shape[1], rows.shape[1] - shown))
+
+    def _layout(self, shown: int, words: int, timesteps: int) -> SequenceLayout:
+        key = shown, words, timesteps
+        if key not in self._layouts:
+            one = self.tokenizer.layout()
+            prompt = [one] * shown + [self.tokenizer.sentence_layout(words)] * bool(words)
+            self._layouts[key] = sequence_layout(prompt + [one] * timesteps, len(prompt))
+        return self._layouts[key]
+
+    def _measure_targets(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+        """Return the sizes, mean and deviation of the training-only targets."""
+        if not self.settings.auxiliary:
+            return {}, np.zeros(0, np.float32), np.ones(0, np.float32)
+        some = self.episodes[::max(1, len(self.episodes) // 50)]
+        data = [read_slice(path, 0, info.length)['target'] for path, info in some]
+        data = [targets for targets in data if targets]  # a real robot's episodes have none
+        if not data:
+            raise EpisodeError('data.auxiliary is true, but the episodes hold no training-only '
+                               'targets; set it to false')
+        names = sorted(data[0])
+        table = np.concatenate([np.concatenate([d[n] for n in names], axis=1) for d in data])
+        return ({n: data[0][n].shape[1] for n in names}, table.mean(0),
+                np.maximum(table.std(0), 1e-3))
+
+
+def _told(info: EpisodeInfo) -> str:
+    """Return what an episode shows: a task such as stack_any_pair has several sentences."""
+    return info.sentence or info.task
