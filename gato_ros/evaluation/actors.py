@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gato_ros.domains.stacking import Expert, StackingEnv
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import Expert
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.safety import SafetyGate

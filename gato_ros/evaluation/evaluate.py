@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.evaluation.actors import Actor
 from gato_ros.evaluation.cast import make_actor
 from gato_ros.evaluation.contact_sheet import PICTURED, save_frames

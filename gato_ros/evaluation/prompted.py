@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import StackingEnv
+from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.tasks import PAIRS
 from gato_ros.episodes.prompts import STEPS
 from gato_ros.evaluation.actors import PolicyActor, demonstrate

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gato_ros.domains.stacking import StackingEnv
+from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.evaluation.actors import Actor
 from gato_ros.safety import SafetyGate
 

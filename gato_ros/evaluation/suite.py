@@ -13,7 +13,7 @@ import torch
 
 import gato_ros
 from gato_ros.config import ConfigError, data_path, to_dict
-from gato_ros.domains.stacking import load_task
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.evaluation.cast import ACTORS, CONTROLS, POLICY_ACTORS
 from gato_ros.policy.checkpoint import (
     SHIPPED,

@@ -22,9 +22,10 @@ import numpy as np
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.person import Person
-from gato_ros.domains.stacking.tasks import load_training_task
+from gato_ros.domains.stacking.tasks import load_task, load_training_task
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source, read_info
 from gato_ros.robot import TORQUES, RobotSpec, load_robot
 from gato_ros.spec import Action, Observation

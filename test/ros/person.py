@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.person import Plan
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.robot import load_robot
 
 PATIENCE = 40  # looks, which are quicker than the robot's period

@@ -12,7 +12,8 @@ import pytest
 from ros_bench import Bench, Processes, ended, until
 from std_msgs.msg import String
 
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import qos
 from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.policy.policy import GatoPolicy

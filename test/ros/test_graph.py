@@ -16,7 +16,8 @@ from scripted_policy import HomePolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import String
 
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
 from gato_ros.robot import TORQUES, load_robot
 from gato_ros.safety import SafetyGate

@@ -10,7 +10,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from ros_bench import Bench, until
 from sensor_msgs.msg import Image, JointState
 
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.inputs import Inputs
 from gato_ros.nodes.simulator.robot_topics import RobotTopics

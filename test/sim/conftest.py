@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import Expert
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import Expert
+from gato_ros.domains.stacking.tasks import load_task
 
 pytestmark = pytest.mark.sim
 ZERO = np.zeros(8)

@@ -15,7 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
-from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import Expert
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.evaluation.actors import NoImageActor, PolicyActor, StaleImageActor, record_expert
 from gato_ros.evaluation.cast import CONTROLS, make_actor
 from gato_ros.evaluation.evaluate import evaluate

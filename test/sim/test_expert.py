@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gato_ros.domains.stacking import Expert
+from gato_ros.domains.stacking.expert import Expert
 
 pytestmark = pytest.mark.sim
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.jog import Jog, Wish
 from gato_ros.kinematics import Chain, rotation_vector, rpy_matrix, turned
 from gato_ros.robot import load_robot

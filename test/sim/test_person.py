@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import Expert, StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.person import Gap, Person, keys
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.episodes.episode import list_episodes, read_slice
 from gato_ros.episodes.hindsight import labels
 from gato_ros.jog import Wish

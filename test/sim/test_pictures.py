@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from gato_ros.domains.stacking import Expert
+from gato_ros.domains.stacking.expert import Expert
 
 pytestmark = pytest.mark.sim
 CHANNEL = {'red': 0, 'green': 1, 'blue': 2}
@@ -84,7 +84,8 @@ def test_randomisation_can_be_undone(make_env):
 
 def test_without_a_library_physics_runs_and_pictures_say_what_to_install():
     code = """
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.robot import load_robot
 env = StackingEnv(load_robot('panda_sim'), load_task('stack_wide'), render=False)
 env.step(env.robot.scale)

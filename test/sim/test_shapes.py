@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import load_task
 from gato_ros.domains.stacking.shapes import CUBE, SETS
-from gato_ros.domains.stacking.tasks import PAIRS
+from gato_ros.domains.stacking.tasks import PAIRS, load_task
 from gato_ros.tools.cli import main as program
 from gato_ros.training.collect import CollectSettings
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking import Expert, load_task, task_names
+from gato_ros.domains.stacking.expert import Expert
+from gato_ros.domains.stacking.tasks import load_task, task_names
 
 pytestmark = pytest.mark.sim
 ZERO = np.zeros(8)

@@ -64,7 +64,7 @@ def test_table_is_read_whole() -> None:
     assert len(TABLE) >= 7
     assert {'nodes', 'tools'} == TABLE[0][0] and {'spec', 'config'} <= TABLE[-1][0]
     assert may_import('policy') >= {'model', 'tokens', 'spec'}
-    assert not may_import('domains') & {'policy', 'model', 'tokens', 'nodes', 'safety'}
+    assert not may_import('domains') & {'policy', 'model', 'tokens', 'nodes'}
 
 
 def test_every_module_has_a_layer() -> None:

@@ -5,15 +5,6 @@
     observation = env.reset(seed=0)
     while not env.success and env.time_s < env.time_limit_s:
         observation = env.step(expert.act())
+
+domain.py makes a domain of it. Nothing is imported here: names and tasks need no MuJoCo.
 """
-
-# First: MuJoCo reads the choice when it is imported.
-from gato_ros.domains.stacking.render import choose_gl
-
-choose_gl()
-
-from gato_ros.domains.stacking.env import StackingEnv  # noqa: E402
-from gato_ros.domains.stacking.expert import Expert  # noqa: E402
-from gato_ros.domains.stacking.tasks import Task, load_task, task_names  # noqa: E402
-
-__all__ = ['Expert', 'StackingEnv', 'Task', 'load_task', 'task_names']

@@ -9,8 +9,8 @@ from gato_ros.domains.stacking.randomise import Randomiser
 from gato_ros.domains.stacking.render import Camera
 from gato_ros.domains.stacking.reset import reset
 from gato_ros.domains.stacking.shapes import draw
-from gato_ros.domains.stacking.tasks import Task
-from gato_ros.domains.stacking.world import BLOCKS, World
+from gato_ros.domains.stacking.tasks import BLOCKS, Task
+from gato_ros.domains.stacking.world import World
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 from gato_ros.spec import Observation
 

@@ -16,7 +16,7 @@ from gato_ros.domains.stacking import ik
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.judge import REACH_HEIGHT, stacked
 from gato_ros.domains.stacking.reset import CENTRE, home
-from gato_ros.domains.stacking.world import BLOCKS
+from gato_ros.domains.stacking.tasks import BLOCKS
 
 STIFFNESS = dict(zip((f'panda_joint{i}' for i in range(1, 8)),
                      (150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0), strict=True))  # Nm/rad

@@ -5,8 +5,9 @@ One linear step is enough: the expert asks again at every control step, from whe
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
+
+from gato_ros.domains.stacking.physics import mujoco
 
 DAMPING = 0.02  # of the least squares; keeps steps small where the arm is stretched
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import mujoco
 import numpy as np
 
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
-from gato_ros.domains.stacking.world import BLOCKS
+from gato_ros.domains.stacking.physics import mujoco
+from gato_ros.domains.stacking.tasks import BLOCKS
 
 _FIELDS = ('light_pos', 'light_diffuse', 'geom_rgba', 'cam_pos', 'cam_quat', 'cam_fovy',
            'geom_friction', 'body_mass', 'body_inertia')

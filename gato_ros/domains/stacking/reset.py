@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
-from gato_ros.domains.stacking.tasks import Task
-from gato_ros.domains.stacking.world import BLOCKS, World
+from gato_ros.domains.stacking.physics import mujoco
+from gato_ros.domains.stacking.tasks import BLOCKS, Task
+from gato_ros.domains.stacking.world import World
 
 CENTRE = np.array([0.5, 0.0])  # m, of the workspace on the table
 # m between centres: an open hand grasps one object without touching the next.

@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Literal
 from xml.etree import ElementTree
 
-import mujoco
 import numpy as np
 
 from gato_ros.config import data_path
+from gato_ros.domains.stacking.physics import mujoco
 
 # What of a model follows from the shape of a geom; all else stays as it is.
 _FIELDS = ('geom_type', 'geom_dataid', 'geom_size', 'geom_rbound', 'geom_aabb', 'geom_pos',

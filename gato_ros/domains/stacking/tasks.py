@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking.world import BLOCKS
 
+BLOCKS = ('red', 'green', 'blue')
 ALIASES = {'stack_wide': 'stack_red_on_blue_wide', 'stack_narrow': 'stack_red_on_blue_narrow',
            'stack_any_pair': 'stack_any_pair_wide', 'tower_of_three': 'tower_wide',
            'shapes_seen': 'shapes_seen_wide', 'shapes_unseen': 'shapes_unseen_wide'}

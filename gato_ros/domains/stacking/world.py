@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 
-import mujoco
 import numpy as np
 
 from gato_ros.config import ConfigError, data_path
+from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.domains.stacking.shapes import CUBE, Shape, apply, shapes_model
+from gato_ros.domains.stacking.tasks import BLOCKS
 from gato_ros.robot import RobotSpec
 
-BLOCKS = ('red', 'green', 'blue')
 FINGER = 'panda_finger_joint1'
 HAND_GEOMS = ('hand', 'left_finger', 'left_pad', 'right_finger', 'right_pad')
 

@@ -9,7 +9,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
-from gato_ros.domains.stacking import StackingEnv
+from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.nodes.common import convert, qos
 from gato_ros.robot import CameraSpec, RobotSpec
 from gato_ros.spec import Observation

@@ -30,7 +30,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from gato_ros.domains.stacking import StackingEnv, load_task
+from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.params import ROBOT, Param, declare

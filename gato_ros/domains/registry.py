@@ -1,0 +1,149 @@
+"""Finds domains by name: ours, those of installed packages, and those in a file.
+
+    load_domain('stacking')                   # ours
+    load_domain('config/domains/cart.yaml')   # a Gymnasium environment by its YAML file
+    load_domain('grid.py')                    # a file with one class that is a Domain
+    domain, task = find_task('stacking/stack_wide')
+
+A package registers its own by an entry point of the group ``gato_ros.domains`` that names a class
+of domains.domain.Domain, to be called without arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from gato_ros.config import ConfigError, data_path
+from gato_ros.domains.domain import Domain, DomainError
+
+GROUP = 'gato_ros.domains'
+DEFAULT = 'stacking'  # of a task that names no domain
+OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
+FILES = ('.py', '.yaml', '.yml')
+
+
+def domain_names() -> dict[str, str]:
+    """Return every registered domain's name and where it comes from."""
+    found = {**_described(), **OURS}
+    return found | {point.name: point.value for point in _points() if point.name not in found}
+
+
+def load_domain(name: str, robot: str = '') -> Domain:
+    """Return a domain by its name or its file.
+
+    robot  another robot than the domain's own: a name in config/robots, or a YAML file
+
+    Raises ConfigError for one that is unknown, DomainError for one that does not load.
+    """
+    domain = _load(name)
+    return domain.with_robot(robot) if robot else domain
+
+
+def find_task(reference: str, robot: str = '') -> tuple[Domain, str]:
+    """Return the domain and the name of a task, given as DOMAIN/TASK or as a task of stacking.
+
+    Raises ConfigError for what is unknown, DomainError for a domain that does not load.
+    """
+    head, slash, task = reference.rpartition('/')
+    domain = load_domain(head if slash else DEFAULT, robot)
+    return domain, domain.task(task).name
+
+
+def find_tasks(references: tuple[str, ...], robot: str = '') -> list[str]:
+    """Return references of single tasks; a domain alone stands for all of its suite."""
+    found = []
+    for reference in references:
+        if Path(reference).suffix in FILES or reference in domain_names():
+            domain = load_domain(reference, robot)
+            found += [f'{reference}/{task}' for task in domain.suite]
+        else:
+            find_task(reference, robot)
+            found.append(reference)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _load(name: str) -> Domain:
+    if Path(name).suffix == '.py':
+        return _made(_in_file(Path(name)), name)
+    if Path(name).suffix in FILES:
+        return _gymnasium(Path(name))
+    if name in OURS:
+        module, _, kind = OURS[name].partition(':')
+        return _made(getattr(_imported(module, name), kind), name)
+    if name in _described():
+        return _gymnasium(data_path('config', 'domains', f'{name}.yaml'))
+    point = next((point for point in _points() if point.name == name), None)
+    if point is None:
+        raise ConfigError(f'domain {name!r} is unknown, expected one of '
+                          f'{", ".join(domain_names())}, or a .py or .yaml file')
+    try:
+        return _made(point.load(), name)
+    except DomainError:
+        raise
+    except Exception as error:  # whatever the package of a stranger raises
+        raise DomainError(f'domain {name!r} ({point.value}) does not load: '
+                          f'{type(error).__name__}: {error}') from error
+
+
+def _points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+def _described() -> dict[str, str]:
+    """Return the Gymnasium environments that have a YAML file in config/domains."""
+    try:
+        folder = data_path('config', 'domains')
+    except ConfigError:
+        return {}
+    return {file.stem: str(file) for file in sorted(folder.glob('*.yaml'))}
+
+
+def _gymnasium(file: Path) -> Domain:
+    module = _imported('gato_ros.domains.gymnasium', 'gymnasium')
+    return module.GymnasiumDomain(file)
+
+
+def _imported(module: str, extra: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise DomainError(f'domain {extra!r} needs {error.name}, which is not installed; '
+                          f"bring it with: pip install 'gato_ros[{extra}]'") from error
+
+
+def _in_file(file: Path) -> type[Domain]:
+    """Return the one class of a file that is a Domain."""
+    if not file.is_file():
+        raise ConfigError(f'domain {file} is not there, expected a file with a class of Domain')
+    # Under its own name, so that its episodes can be made in other processes.
+    name = f'gato_ros_domain_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}'
+    module_spec = importlib.util.spec_from_file_location(name, file)
+    assert module_spec is not None and module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:  # whatever a stranger's file raises
+        raise DomainError(f'domain {file} does not load: {type(error).__name__}: {error}'
+                          ) from error
+    kinds = [kind for kind in vars(module).values()
+             if isinstance(kind, type) and issubclass(kind, Domain) and kind.__module__ == name]
+    if len(kinds) != 1:
+        raise ConfigError(f'{file} has {len(kinds)} classes of Domain, expected one')
+    return kinds[0]
+
+
+def _made(kind: type[Domain], name: str) -> Domain:
+    try:
+        return kind()
+    except ModuleNotFoundError as error:
+        raise DomainError(f'domain {name!r} needs {error.name}, which is not installed; '
+                          f"bring it with: pip install 'gato_ros[{name}]'") from error

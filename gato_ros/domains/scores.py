@@ -1,0 +1,40 @@
+"""The published scores, config/scores.yaml: the two ends of every task's normalised score.
+
+    gato-ros domains score stacking    # measures them, and writes them there
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gato_ros.config import data_path, from_dict, read_yaml
+from gato_ros.domains.domain import Domain, Score, Scores
+
+
+@dataclass(frozen=True)
+class Published:
+    """One task's line: its scores, the version they were measured with, first and last seed."""
+
+    random: Score
+    expert: Score
+    version: str
+    seeds: tuple[int, int]
+
+
+def scores_of(domain: Domain, task: str) -> Scores | None:
+    """Return a task's scores, its domain's own or the published ones; None: nobody measured them.
+
+    Raises ConfigError for a file that cannot be read.
+    """
+    own = domain.scores(task)
+    found = None if own else read_scores().get(f'{domain.name}/{task}')
+    return Scores(found.random, found.expert) if found else own
+
+
+@lru_cache(maxsize=1)
+def read_scores() -> dict[str, Published]:
+    """Return all of them, by DOMAIN/TASK."""
+    path = data_path('config', 'scores.yaml')
+    return {name: from_dict(Published, line, f'{path}: {name}')
+            for name, line in read_yaml(path).items()}
