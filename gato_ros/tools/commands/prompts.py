@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from gato_ros.tools.console import Robot
+
 app = typer.Typer(help='Prompts: sentences and demonstrations (FILE#first, FILE#last).',
                   no_args_is_help=True, rich_markup_mode=None)
-Robot = Annotated[str, typer.Option(help='Name in config/robots, or a YAML file.')]
 Prompt = Annotated[str, typer.Argument(help='A sentence, FILE#first or FILE#last.')]
 Steps = Annotated[int, typer.Option(min=1, help='Timesteps of a demonstration.')]
 

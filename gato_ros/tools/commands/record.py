@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from gato_ros.tools.console import Json, Robot, write_json
+
 app = typer.Typer(help='Recorded demonstrations (MCAP); recorder_node writes them.',
                   no_args_is_help=True, rich_markup_mode=None)
 File = Annotated[Path, typer.Argument(help='MCAP file.')]
 Folder = Annotated[Path, typer.Argument(help='MCAP file, or a folder of them.')]
-Robot = Annotated[str, typer.Option(help='Name in config/robots, or a YAML file.')]
 
 
 def files_of(place: Path) -> list[Path]:
@@ -47,15 +48,12 @@ def info(place: Folder) -> None:
 
 
 @app.command()
-def check(place: Folder, robot: Robot = 'panda_sim',
-          json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE',
-                               help='Also write the figures to FILE.')] = None) -> None:
+def check(place: Folder, robot: Robot = 'panda_sim', json_file: Json = None) -> None:
     """Say of each recording whether it may become training data, and why not; status 1 if any."""
     from gato_ros.config import to_dict
     from gato_ros.episodes.recordings.inspect import inspect
     from gato_ros.episodes.recordings.mcap_file import BagError
     from gato_ros.robot import load_robot
-    from gato_ros.tools.cli import write_json
     rows: list[dict[str, Any]] = []
     for file in files_of(place):
         try:

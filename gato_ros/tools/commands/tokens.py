@@ -1,0 +1,31 @@
+"""The command ``tokens``: one timestep, slot by slot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gato_ros.tools.console import Json, Robot, write_json
+
+
+def tokens(
+        robot: Robot = 'panda_sim',
+        episode: Annotated[Path | None, typer.Option(
+            help='Recorded episode; without it a random valid timestep.')] = None,
+        timestep: Annotated[int, typer.Option(min=0, help='Of the episode.')] = 0,
+        text: Annotated[str, typer.Option(help='Words in front of a random timestep.')] = '',
+        json_file: Json = None) -> None:
+    """Print one timestep as a table: slot, name, kind, id, decoded value, unit, loss."""
+    from gato_ros.robot import load_robot
+    from gato_ros.tools.commands import token_table
+    chosen = load_robot(robot)
+    rows = token_table.table(*(token_table.recorded(chosen, episode, timestep) if episode
+                               else token_table.example(chosen, text)))
+    typer.echo(f'{"slot":>4}  {"name":36} {"kind":10} {"id":>5}  {"value":>28}  unit    loss')
+    for row in rows:
+        number = '-' if row.id is None else row.id
+        typer.echo(f'{row.slot:4}  {row.name:36} {row.kind:10} {number:>5}  {row.value:>28}  '
+                   f'{row.unit:6}  {"yes" if row.loss else ""}'.rstrip())
+    write_json({'spec': chosen.timestep().hash, 'tokens': rows}, json_file)
