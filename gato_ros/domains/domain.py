@@ -51,12 +51,16 @@ class TaskSpec:
     sentence  what a policy is told; an episode's own may differ, see Environment.sentence
     body      which of the domain's specifications it has; '' where there is but one
     held_out  whether it may never be collected for training
+    varied    whether episodes show more than the sentence says, such as other shapes
+    alias_of  the longer name of the same task; '' for a name of its own
     """
 
     name: str
     sentence: str = ''
     body: str = ''
     held_out: bool = False
+    varied: bool = False
+    alias_of: str = ''
 
 
 @dataclass(frozen=True)

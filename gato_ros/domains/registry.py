@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -25,7 +26,8 @@ from gato_ros.domains.domain import Domain, DomainError
 
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
-OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
+OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking',
+        'robot': 'gato_ros.domains.robot:RobotDomain'}
 FILES = ('.py', '.yaml', '.yml')
 
 
@@ -46,6 +48,11 @@ def load_domain(name: str, robot: str = '') -> Domain:
     return domain.with_robot(robot) if robot else domain
 
 
+def domain_of(robot: str) -> str:
+    """Return the domain of a robot's episodes: the simulated one's, or that of the robot alone."""
+    return DEFAULT if robot in ('', 'panda_sim') else 'robot'
+
+
 def find_task(reference: str, robot: str = '') -> tuple[Domain, str]:
     """Return the domain and the name of a task, given as DOMAIN/TASK or as a task of stacking.
 
@@ -56,13 +63,14 @@ def find_task(reference: str, robot: str = '') -> tuple[Domain, str]:
     return domain, domain.task(task).name
 
 
-def find_tasks(references: tuple[str, ...], robot: str = '') -> list[str]:
+def find_tasks(references: Sequence[str], robot: str = '') -> list[str]:
     """Return references of single tasks; a domain alone stands for all of its suite."""
     found = []
     for reference in references:
         if Path(reference).suffix in FILES or reference in domain_names():
             domain = load_domain(reference, robot)
-            found += [f'{reference}/{task}' for task in domain.suite]
+            found += [task if reference == DEFAULT else f'{reference}/{task}'
+                      for task in domain.suite]
         else:
             find_task(reference, robot)
             found.append(reference)

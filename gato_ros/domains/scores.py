@@ -28,7 +28,8 @@ def scores_of(domain: Domain, task: str) -> Scores | None:
     Raises ConfigError for a file that cannot be read.
     """
     own = domain.scores(task)
-    found = None if own else read_scores().get(f'{domain.name}/{task}')
+    full = domain.task(task).alias_of or task
+    found = None if own else read_scores().get(f'{domain.name}/{full}')
     return Scores(found.random, found.expert) if found else own
 
 

@@ -23,11 +23,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from gato_ros.config import ConfigError, from_dict
-from gato_ros.spec import Observation
+from gato_ros.config import ConfigError, from_dict, to_dict
+from gato_ros.spec import Observation, TimestepSpec
 
 SUFFIX = '.safetensors'
-Source = Literal['expert', 'policy', 'teleoperation']
+Source = Literal['expert', 'policy', 'teleoperation', 'random']
 
 
 class EpisodeError(ValueError):
@@ -36,9 +36,14 @@ class EpisodeError(ValueError):
 
 @dataclass(frozen=True)
 class EpisodeInfo:
-    """Where an episode comes from.
+    """What an episode holds and where it comes from.
 
-    spec_hash  hash of the TimestepSpec; source  who acted; noise  of the torque, share of scale
+    robot      its name; '' in a domain without one
+    spec_hash  hash of the specification;  specification: the whole; None: of version 0.1
+    source     who acted;  noise: of the action, share of full scale
+    success    None where the domain knows scores alone
+    domain     '' where it is not known: a recording of a real robot, an episode of version 0.1
+    score      the return;  normalised: the same between random (0) and expert (1), if known
     """
 
     robot: str
@@ -47,11 +52,15 @@ class EpisodeInfo:
     sentence: str
     seed: int
     source: Source
-    success: bool
+    success: bool | None
     length: int = 0
     noise: float = 0.0
     randomised: bool = False
     version: str = ''
+    domain: str = ''
+    specification: TimestepSpec | None = None
+    score: float | None = None
+    normalised: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,7 +92,7 @@ class EpisodeWriter:
         arrays = {key: np.stack(rows) for key, rows in self._rows.items()}
         aside = path.with_suffix('.part')
         try:
-            save_file(arrays, aside, metadata={'info': json.dumps(dataclasses.asdict(info))})
+            save_file(arrays, aside, metadata={'info': json.dumps(to_dict(info))})
             with aside.open('rb') as handle:
                 os.fsync(handle.fileno())
         except (SafetensorError, OSError) as error:
@@ -122,16 +131,9 @@ def read_slice(path: Path, start: int, stop: int) -> dict[str, dict[str, np.ndar
     return groups
 
 
-def list_episodes(folder: Path, spec_hash: str | None = None) -> list[tuple[Path, EpisodeInfo]]:
-    """Return every episode below a folder, sorted by path.
-
-    Raises EpisodeError when there is none, or when one was recorded by another specification.
-    """
+def list_episodes(folder: Path) -> list[tuple[Path, EpisodeInfo]]:
+    """Return every episode below a folder, sorted by path; EpisodeError when there is none."""
     found = [(path, read_info(path)) for path in sorted(folder.rglob(f'*{SUFFIX}'))]
     if not found:
         raise EpisodeError(f'{folder} holds no episodes; write some with: gato-ros collect')
-    for path, info in found:
-        if spec_hash is not None and info.spec_hash != spec_hash:
-            raise EpisodeError(f'{path} was recorded with specification {info.spec_hash}, '
-                               f'expected {spec_hash}, that of the robot in training')
     return found

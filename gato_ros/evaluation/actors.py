@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.domains.stacking.expert import Expert
+from gato_ros.domains.domain import Domain, Environment, Values
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.robot import TORQUES
-from gato_ros.safety import SafetyGate
-from gato_ros.spec import Observation
+from gato_ros.spec import Observation, TimestepSpec
 from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
+
+Policies = Callable[[TimestepSpec], GatoPolicy]  # the checkpoint at work on a specification
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where an episode takes place.
+
+    reference  the task as the evaluation names it, DOMAIN/TASK perhaps; task: as the domain does
+    """
+
+    domain: Domain
+    environment: Environment
+    reference: str
+    task: str
+    seed: int
 
 
 class Actor(Protocol):
-    """Answers observations with residual torques."""
+    """Answers observations with actions."""
 
     @property
     def sees(self) -> bool:
         """Whether its observations need pictures."""
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        """Begin an episode."""
+    def reset(self, scene: Scene) -> None:
+        """Begin an episode, which the environment has begun."""
 
-    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
-        """Return float64[N] in Nm; ``sent`` is what the gate let through last time."""
+    def act(self, observation: Observation, sent: Values | None) -> Values:
+        """Return what to do; ``sent`` is what was really done last time, behind a robot's gate."""
 
 
 class PolicyActor:
@@ -36,19 +49,19 @@ class PolicyActor:
 
     sees = True
 
-    def __init__(self, policy: GatoPolicy) -> None:
-        self._policy = policy
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        self._policy.reset(self.prompt(env, seed), seed)
+    def reset(self, scene: Scene) -> None:
+        self._policy = self._policies(scene.environment.spec)
+        self._policy.reset(self.prompt(scene), scene.seed)
 
-    def prompt(self, env: StackingEnv, seed: int) -> Prompt:
-        return env.task.sentence
+    def prompt(self, scene: Scene) -> Prompt:
+        return scene.environment.sentence
 
-    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
-        former: Mapping[str, np.ndarray] | None = None if sent is None else {TORQUES: sent}
+    def act(self, observation: Observation, sent: Values | None) -> Values:
         seen = replace(observation, images=self._view(observation.images))
-        return self._policy.act(seen, former).values[TORQUES]
+        return self._policy.act(seen, sent).values
 
     def _view(self, images: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         return images
@@ -68,8 +81,8 @@ class StaleImageActor(PolicyActor):
     does not look while it acts.
     """
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        super().reset(env, seed)
+    def reset(self, scene: Scene) -> None:
+        super().reset(scene)
         self._first: Mapping[str, np.ndarray] = {}
 
     def _view(self, images: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -78,15 +91,17 @@ class StaleImageActor(PolicyActor):
 
 
 class ExpertActor:
-    """The scripted expert, which knows the simulator's state: what could be reached."""
+    """The domain's expert, which may know the simulator's state: what could be reached."""
 
     sees = False
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        self._expert = Expert(env)
+    def reset(self, scene: Scene) -> None:
+        self._expert = scene.domain.demonstrator(
+            scene.environment, scene.domain.demonstrators[0],
+            np.random.default_rng((scene.seed, 5)))
 
-    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
-        return self._expert.act()
+    def act(self, observation: Observation, sent: Values | None) -> Values:
+        return self._expert.act(observation)
 
 
 class RandomActor:
@@ -94,63 +109,61 @@ class RandomActor:
 
     sees = False
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        self._rng = np.random.default_rng((seed, 2))
-        self._tokenizer = TimestepTokenizer(env.robot.timestep())
+    def reset(self, scene: Scene) -> None:
+        self._rng = np.random.default_rng((scene.seed, 2))
+        self._tokenizer = TimestepTokenizer(scene.environment.spec)
         layout = self._tokenizer.layout()
-        self._low, self._high = layout.low[-layout.actions:], layout.high[-layout.actions:]
+        first = len(layout) - layout.actions
+        self._low, self._high = layout.low[first:], layout.high[first:]
 
-    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
-        ids = self._rng.integers(self._low, self._high)
-        return self._tokenizer.decode_action(ids)[TORQUES]
+    def act(self, observation: Observation, sent: Values | None) -> Values:
+        return self._tokenizer.decode_action(self._rng.integers(self._low, self._high))
 
 
 class StillActor:
-    """No residual torque at all: how often the task solves itself."""
+    """As little as can be done: how often the task solves itself."""
 
     sees = False
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        self._zero = np.zeros(len(env.robot.joints))
+    def reset(self, scene: Scene) -> None:
+        self._environment = scene.environment
 
-    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
-        return self._zero
+    def act(self, observation: Observation, sent: Values | None) -> Values:
+        return self._environment.still()
 
 
 class ReplayActor:
-    """The expert's torques of the next seed's episode, replayed open loop.
+    """The expert's actions of the next seed's episode, replayed open loop.
 
-    The movement is right and the blocks lie elsewhere, so this tells whether the task needs
-    looking at all. (Replaying a seed's own torques solves it: physics repeats exactly.) When they
-    are used up the arm holds still and the fingers keep their force.
+    The movement is right and the scene another, so this tells whether the task needs looking at
+    all. (Replaying a seed's own actions solves it: the world repeats exactly.) When they are used
+    up it holds still, and a gripper keeps its force.
     """
 
     sees = False
 
-    def reset(self, env: StackingEnv, seed: int) -> None:
-        other = StackingEnv(env.robot, env.task, env.randomise, render=False)
-        self._torques = record_expert(other, seed + 1)
+    def reset(self, scene: Scene) -> None:
+        self._environment = scene.environment
+        other = scene.environment.twin()
+        other.pictures = False
+        self._actions = [sent for _, sent in demonstrate(
+            replace(scene, environment=other, seed=scene.seed + 1))]
+        other.close()
         self._step = 0
 
-    def act(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
+    def act(self, observation: Observation, sent: Values | None) -> Values:
         self._step += 1
-        if self._step <= len(self._torques):
-            return self._torques[self._step - 1]
-        still = np.zeros_like(self._torques[-1])
-        still[-1] = self._torques[-1][-1]
-        return still
+        if self._step <= len(self._actions):
+            return self._actions[self._step - 1]
+        return self._environment.still(self._actions[-1])
 
 
-def record_expert(env: StackingEnv, seed: int) -> list[np.ndarray]:
-    """Let the expert solve an episode behind the gate; return what was sent, float64[N] each."""
-    return [sent for _, sent in demonstrate(env, seed)]
-
-
-def demonstrate(env: StackingEnv, seed: int) -> Iterator[tuple[Observation, np.ndarray]]:
-    """Let the expert solve an episode behind the gate; yield what was seen, sent float64[N]."""
-    observation = env.reset(seed)
-    gate, expert = SafetyGate(env.robot), Expert(env)
-    while not env.success and env.time_s < env.time_limit_s:
-        sent = gate.check(expert.act(), 1.0 / env.robot.rate_hz).effort
+def demonstrate(scene: Scene) -> Iterator[tuple[Observation, Values]]:
+    """Let the expert solve a scene's episode; yield what was seen and what was really done."""
+    environment, expert = scene.environment, ExpertActor()
+    observation = environment.reset(scene.task, scene.seed)
+    expert.reset(scene)
+    while not environment.ended:
+        following, sent = environment.apply(expert.act(observation, None))
         yield observation, sent
-        observation = env.step(sent)
+        observation = following

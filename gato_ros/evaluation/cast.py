@@ -8,6 +8,7 @@ from gato_ros.evaluation.actors import (
     Actor,
     ExpertActor,
     NoImageActor,
+    Policies,
     PolicyActor,
     RandomActor,
     ReplayActor,
@@ -15,9 +16,8 @@ from gato_ros.evaluation.actors import (
     StillActor,
 )
 from gato_ros.evaluation.prompted import MisledActor, MisshownActor, ShownActor, UntoldActor
-from gato_ros.policy.policy import GatoPolicy
 
-POLICIES: Mapping[str, Callable[[GatoPolicy], Actor]] = {
+POLICIES: Mapping[str, Callable[[Policies], Actor]] = {
     'policy': PolicyActor, 'no_image': NoImageActor, 'stale_image': StaleImageActor,
     'untold': UntoldActor, 'misled': MisledActor, 'shown': ShownActor, 'misshown': MisshownActor}
 SCRIPTS: Mapping[str, Callable[[], Actor]] = {
@@ -28,6 +28,6 @@ ABLATION = ('policy', 'shown', 'untold', 'misled', 'misshown')  # of the prompt
 ACTORS = (*CONTROLS, *ABLATION[1:])
 
 
-def make_actor(name: str, policy: Callable[[], GatoPolicy]) -> Actor:
-    """Return one of ACTORS; ``policy`` is called for those that run a checkpoint."""
-    return POLICIES[name](policy()) if name in POLICIES else SCRIPTS[name]()
+def make_actor(name: str, policies: Policies) -> Actor:
+    """Return one of ACTORS; ``policies`` is asked by those that run a checkpoint."""
+    return POLICIES[name](policies) if name in POLICIES else SCRIPTS[name]()

@@ -29,40 +29,42 @@ def save_frames(out: Path, outcome: Outcome, frames: Sequence[np.ndarray]) -> No
 def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
     """Draw the contact sheet; None, and no sheet, when nothing failed that has pictures.
 
-    Where there are too many, each task, looks, actor and kind of failure gets its share.
+    Where there are too many, each task, randomisation, actor and kind of failure gets its share.
     """
     kinds: dict[tuple[str, ...], list[tuple[Outcome, Path]]] = {}
     for outcome in sorted(outcomes, key=lambda o: o.seed):
         if outcome.actor in PICTURED and not outcome.success:
             path = _strip(out, outcome)
             if path.exists():
-                kind = outcome.task, outcome.looks, outcome.actor, outcome.failure
+                kind = outcome.task, outcome.randomisation, outcome.actor, outcome.failure
                 kinds.setdefault(kind, []).append((outcome, path))
     found = [item for item in chain(*zip_longest(*kinds.values())) if item is not None]
     (out / SHEET).unlink(missing_ok=True)
     if not found:
         return None
-    shown = sorted(found[:LARGEST], key=lambda item: (item[0].task, item[0].looks, item[0].actor,
-                                                      item[0].failure, item[0].seed))
+    shown = sorted(found[:LARGEST], key=lambda item: (item[0].task, item[0].randomisation,
+                                                      item[0].actor, item[0].failure,
+                                                      item[0].seed))
     tiles = [_tile(outcome, path) for outcome, path in shown]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS if len(tiles) > COLUMNS else 0)
     rows = [np.concatenate(tiles[i:i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
     times = ', '.join(f'{100 * (i + 1) // FRAMES}' for i in range(FRAMES))
-    head = _caption(f'{len(shown)} of {len(found)} failures; front camera above wrist camera, at '
-                    f'{times} % of the time limit', rows[0].shape[1])
+    head = _caption(f'{len(shown)} of {len(found)} failures, at {times} % of the longest '
+                    'episode', rows[0].shape[1])
     cv2.imwrite(str(out / SHEET), np.concatenate([head, *rows]))
     return out / SHEET
 
 
 def _strip(out: Path, outcome: Outcome) -> Path:
-    return out / 'failures' / (f'{outcome.task}-{outcome.looks}-{outcome.actor}-'
+    task = outcome.task.replace('/', '-')
+    return out / 'failures' / (f'{task}-{outcome.randomisation}-{outcome.actor}-'
                                f'{outcome.seed:05d}-{outcome.fingerprint}.png')
 
 
 def _tile(outcome: Outcome, path: Path) -> np.ndarray:
     """Return a strip under its caption, uint8[H, W, 3] in BGR."""
     strip = np.asarray(cv2.imread(str(path)))
-    text = (f'{outcome.task} {outcome.looks} {outcome.actor}, seed {outcome.seed}: '
+    text = (f'{outcome.task} {outcome.randomisation} {outcome.actor}, seed {outcome.seed}: '
             f'{outcome.failure}')
     tile = np.concatenate([_caption(text, strip.shape[1]), strip])
     return cv2.copyMakeBorder(tile, 0, 6, 0, 6, cv2.BORDER_CONSTANT)

@@ -1,10 +1,10 @@
-"""Seeded rollouts in the simulator, on all cores, resumable.
+"""Seeded rollouts in any domain's worlds, on all cores, resumable.
 
-    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite --looks both
+    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite --randomisation both
 
 Each finished episode is written down at once; after whatever interruption the same command goes
-on. How an episode ends depends on its task, looks, actor and seed alone, never on the worker that
-runs it or on what ran before.
+on. How an episode ends depends on its task, randomisation, actor and seed alone, never on the
+worker that runs it or on what ran before.
 """
 
 from __future__ import annotations
@@ -17,29 +17,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.domains.stacking.tasks import load_task
-from gato_ros.evaluation.actors import Actor
+from gato_ros.domains.domain import Environment
+from gato_ros.domains.scores import scores_of
+from gato_ros.domains.wrappers import open_environment
+from gato_ros.evaluation.actors import Actor, Scene
 from gato_ros.evaluation.cast import make_actor
 from gato_ros.evaluation.contact_sheet import PICTURED, save_frames
 from gato_ros.evaluation.results import Results
-from gato_ros.evaluation.rollout import Outcome, rollout
+from gato_ros.evaluation.rollout import RANDOMISED, Outcome, rollout
 from gato_ros.evaluation.suite import (
     EvaluateSettings,
     EvaluationError,
+    Fingerprints,
     Job,
     fingerprints,
     open_checkpoint,
 )
+from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.robot import load_robot
+from gato_ros.spec import TimestepSpec
 from gato_ros.workers import WorkerError, run_jobs
 
 
 def evaluate(settings: EvaluateSettings) -> Iterator[Outcome]:
     """Yield the outcome of every job: those that were finished before, then others as they end.
 
-    Raises CheckpointError, EvaluationError or ConfigError; what is finished is kept.
+    Raises CheckpointError, EvaluationError, DomainError or ConfigError; what is finished is kept.
     """
     prints = fingerprints(settings)
     with Results(settings.out) as results:
@@ -56,54 +59,81 @@ def evaluate(settings: EvaluateSettings) -> Iterator[Outcome]:
                                   'the command again, or with fewer --workers') from error
 
 
-def success_rate(checkpoint: Path, tasks: tuple[str, ...], episodes: int, workers: int) -> float:
-    """Return the share of validation episodes, of ``tasks`` alike, in which a policy succeeds."""
+def validation_score(checkpoint: Path, tasks: tuple[str, ...], episodes: int, workers: int
+                     ) -> float:
+    """Return how well a policy does on validation episodes, of ``tasks`` alike, in [0, 1].
+
+    The share of successes; the normalised score where a domain has no successes.
+    """
     with tempfile.TemporaryDirectory() as out:
-        outcomes = list(evaluate(EvaluateSettings(
+        settings = EvaluateSettings(
             checkpoint, tasks, actors=('policy',), episodes=max(1, episodes // len(tasks)),
-            split='validation', out=Path(out), workers=workers)))
-    return sum(outcome.success for outcome in outcomes) / len(outcomes)
+            split='validation', out=Path(out), workers=workers)
+        marks = [_mark(settings, outcome) for outcome in evaluate(settings)]
+    return sum(marks) / len(marks)
+
+
+def _mark(settings: EvaluateSettings, outcome: Outcome) -> float:
+    if outcome.success is not None:
+        return float(outcome.success)
+    scores = scores_of(*settings.find(outcome.task))
+    if scores is None:
+        raise EvaluationError(f'{outcome.task} has no success and no published scores, so nothing '
+                              'can be chosen by it; measure them: gato-ros domains score '
+                              f'{outcome.task}')
+    return float(np.clip(scores.normalised(outcome.score), 0.0, 1.0))
 
 
 class _Worker:
     """One process: the environment of the task that it is at, and the actors."""
 
-    def __init__(self, settings: EvaluateSettings, prints: dict[str, str]) -> None:
+    def __init__(self, settings: EvaluateSettings, prints: Fingerprints) -> None:
         self._settings, self._prints = settings, prints
-        self._robot = load_robot(settings.robot)
-        self._env: StackingEnv | None = None
-        self._policy: GatoPolicy | None = None
+        self._task = ''
+        self._environment: Environment | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._policies: dict[str, GatoPolicy] = {}
         self._actors: dict[str, Actor] = {}
 
     def run(self, job: Job) -> Outcome:
-        if self._env is None or self._env.task.name != job.task:
-            if self._env is not None:
-                self._env.close()
-            self._env = StackingEnv(self._robot, load_task(job.task), render=False)
-        self._env.randomise = job.looks == 'randomised'
+        environment = self._at(job.task)
+        environment.randomise = job.randomisation == RANDOMISED
         if job.actor not in self._actors:
-            self._actors[job.actor] = make_actor(job.actor, self._load_policy)
+            self._actors[job.actor] = make_actor(job.actor, self._policy)
         frames: list[np.ndarray] | None = [] if job.actor in PICTURED else None
-        outcome = rollout(self._env, self._actors[job.actor], job.seed, job.actor, frames)
-        outcome = replace(outcome, fingerprint=self._prints[job.actor])
+        domain, task = self._settings.find(job.task)
+        outcome = rollout(Scene(domain, environment, job.task, task, job.seed),
+                          self._actors[job.actor], job.actor, frames)
+        outcome = replace(outcome, fingerprint=self._prints[job.task, job.actor])
         if frames and not outcome.success:
             save_frames(self._settings.out, outcome, frames)
         return outcome
 
-    def _load_policy(self) -> GatoPolicy:
-        if self._policy is None:
-            self._policy = GatoPolicy(open_checkpoint(self._settings), self._robot.timestep(),
-                                      self._settings.temperature)
+    def _at(self, task: str) -> Environment:
+        if self._environment is None or self._task != task:
+            if self._environment is not None:
+                self._environment.close()
+            self._environment = open_environment(self._settings.find(task)[0])
+            self._task = task
+        return self._environment
+
+    def _policy(self, spec: TimestepSpec) -> GatoPolicy:
+        """Return the checkpoint at work on a specification."""
+        if self._checkpoint is None:
+            self._checkpoint = open_checkpoint(self._settings)
             if fingerprints(self._settings) != self._prints:
                 raise EvaluationError(f'{self._settings.checkpoint} or the program was changed '
                                       'during the evaluation; give the command again')
-        return self._policy
+        if spec.hash not in self._policies:
+            self._policies[spec.hash] = GatoPolicy(self._checkpoint, spec,
+                                                   self._settings.temperature)
+        return self._policies[spec.hash]
 
 
 _worker: _Worker
 
 
-def _start_worker(settings: EvaluateSettings, prints: dict[str, str]) -> None:
+def _start_worker(settings: EvaluateSettings, prints: Fingerprints) -> None:
     global _worker
     torch.set_num_threads(1)  # one process per core does better than threads that fight
     _worker = _Worker(settings, prints)

@@ -1,4 +1,4 @@
-"""What an evaluation found: rows with rates and intervals, a table, JSON, a plot."""
+"""What an evaluation found: rows with rates, scores and intervals, a table, JSON, a plot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gato_ros.domains.stacking.judge import FAILURES
+from gato_ros.domains.domain import Score, Scores
+from gato_ros.domains.scores import scores_of
 from gato_ros.evaluation.cast import ACTORS
 from gato_ros.evaluation.contact_sheet import draw_sheet
 from gato_ros.evaluation.rollout import Outcome
@@ -20,33 +21,59 @@ from gato_ros.evaluation.suite import QUOTABLE, EvaluateSettings
 PLOT = 'rates.png'
 
 
-def summarise(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return a row per task, looks and actor, in the order of the jobs.
+def summarise(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return a row per task, randomisation and actor, in the order of the jobs.
 
-    A row holds the rate, n, its interval, the mean steps of successes and failures by kind.
+    A row holds the success rate, n and its interval, the mean score and its deviation, the
+    normalised score, the mean steps of successes (of all where there are none) and failures by
+    kind. Rate and interval are None where a domain knows scores alone; the normalised score is
+    None where neither the published file nor this run says what random and expert reach.
     """
     rows = []
     groups: dict[tuple[str, str, str], list[Outcome]] = {}
     for outcome in outcomes:
-        groups.setdefault((outcome.task, outcome.looks, outcome.actor), []).append(outcome)
-    for (task, looks, actor), mine in groups.items():
+        groups.setdefault((outcome.task, outcome.randomisation, outcome.actor), []).append(outcome)
+    for (task, randomisation, actor), mine in groups.items():
+        judged = all(o.success is not None for o in mine)
         won = [o for o in mine if o.success]
-        lost = Counter(o.failure for o in mine if not o.success)
+        lost = Counter(o.failure for o in mine if o.failure)
         rate = Rate(len(won), len(mine))
-        rows.append({'task': task, 'looks': looks, 'actor': actor, 'success': rate.value,
-                     'n': rate.n, 'interval': list(rate.interval),
-                     'steps': float(np.mean([o.steps for o in won])) if won else None,
-                     'failures': {kind: lost[kind] for kind in FAILURES if lost[kind]}})
+        score = score_of(mine)
+        scores = scores_of(*settings.find(task)) or _own_scores(groups, task, randomisation)
+        counted = won if judged else mine
+        rows.append({'task': task, 'randomisation': randomisation, 'actor': actor,
+                     'success': rate.value if judged else None, 'n': rate.n,
+                     'interval': list(rate.interval) if judged else None,
+                     'score': score.mean, 'deviation': score.deviation,
+                     'normalised': scores.normalised(score.mean) if scores else None,
+                     'steps': float(np.mean([o.steps for o in counted])) if counted else None,
+                     'failures': dict(lost.most_common())})
     return rows
+
+
+def score_of(outcomes: Sequence[Outcome]) -> Score:
+    """Return mean and standard deviation of some episodes' scores."""
+    found = np.array([outcome.score for outcome in outcomes])
+    return Score(float(found.mean()), float(found.std()), len(found))
+
+
+def _own_scores(groups: dict[tuple[str, str, str], list[Outcome]], task: str,
+                randomisation: str) -> Scores | None:
+    """Return the two ends of the score as this run's own controls reached them."""
+    ends = [groups.get((task, randomisation, actor)) for actor in ('random', 'expert')]
+    if not all(ends):
+        return None
+    scores = Scores(*(score_of(end) for end in ends if end))
+    return scores if scores.expert.mean > scores.random.mean else None
 
 
 def report(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return everything that ``--json`` writes; the same outcomes give the same report."""
     ordered = _in_order(settings, outcomes)
     return {'checkpoint': settings.checkpoint.name, 'split': settings.split,
-            'seeds': [settings.seeds[0], settings.seeds[-1]], 'robot': settings.robot,
-            'temperature': settings.temperature,
-            'summary': summarise(ordered), 'episodes': [asdict(o) for o in ordered]}
+            'seeds': [settings.seeds[0], settings.seeds[-1]],
+            'robot': settings.robot or None, 'temperature': settings.temperature,
+            'summary': summarise(settings, ordered), 'episodes': [asdict(o) for o in ordered]}
 
 
 def show(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> None:
@@ -55,17 +82,22 @@ def show(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> None:
     from rich.console import Console
     from rich.table import Table
     ordered = _in_order(settings, outcomes)
-    rows = summarise(ordered)
+    rows = summarise(settings, ordered)
     table = Table(box=MARKDOWN)
-    for title in ('task', 'looks', 'actor', 'success', 'n', '95 % interval', 'steps', 'failures'):
+    for title in ('task', 'randomisation', 'actor', 'success', 'n', '95 % interval', 'score',
+                  'normalised', 'steps', 'failures'):
         table.add_column(title, no_wrap=True)
     for row in rows:
-        low, high = row['interval']
-        table.add_row(row['task'], row['looks'], row['actor'], f'{100 * row["success"]:.1f} %',
-                      str(row['n']), f'{100 * low:.1f} to {100 * high:.1f}',
+        ends = row['interval'] and [f'{100 * end:.1f}' for end in row['interval']]
+        table.add_row(row['task'], row['randomisation'], row['actor'],
+                      '-' if row['success'] is None else f'{100 * row["success"]:.1f} %',
+                      str(row['n']),
+                      ' to '.join(ends) if ends else '-',
+                      f'{row["score"]:.4g}',
+                      '-' if row['normalised'] is None else f'{100 * row["normalised"]:.1f} %',
                       '-' if row['steps'] is None else f'{row["steps"]:.0f}',
                       ', '.join(f'{kind} {count}' for kind, count in row['failures'].items()))
-    Console(width=200).print(table)
+    Console(width=220).print(table)
     if settings.episodes < QUOTABLE:
         print(f'n is {settings.episodes}: a first look; a rate to quote needs {QUOTABLE}')
     files = [draw_plot(settings.out / PLOT, rows), draw_sheet(settings.out, ordered)]
@@ -73,32 +105,37 @@ def show(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_plot(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Draw each row's rate with its interval, grouped by task and looks."""
+    """Draw each row's rate with its interval, or its normalised score, by task and condition."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    groups = list(dict.fromkeys((row['task'], row['looks']) for row in rows))
+    groups = list(dict.fromkeys((row['task'], row['randomisation']) for row in rows))
     actors = [actor for actor in ACTORS if any(row['actor'] == actor for row in rows)]
     figure = Figure(figsize=(3 + 1.4 * len(groups), 4.5), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for place, actor in enumerate(actors):
         mine = [row for row in rows if row['actor'] == actor]
-        x = [groups.index((row['task'], row['looks'])) + (place + 0.5) / len(actors) * 0.8 - 0.4
-             for row in mine]
-        y = np.array([row['success'] for row in mine])
-        ends = np.array([row['interval'] for row in mine])
+        x = [groups.index((row['task'], row['randomisation']))
+             + (place + 0.5) / len(actors) * 0.8 - 0.4 for row in mine]
+        y = np.array([_height(row) for row in mine], float)
+        ends = np.array([row['interval'] or (height, height)
+                         for row, height in zip(mine, y, strict=True)])
         axes.errorbar(x, 100 * y, 100 * np.abs(ends.T - y), fmt='o', capsize=3, label=actor,
                       color=f'C{ACTORS.index(actor)}')
-    axes.set_xticks(range(len(groups)), [f'{task}\n{looks}' for task, looks in groups])
-    axes.set_ylabel('success in %, with the 95 % interval')
-    axes.set_ylim(-3, 103)
+    axes.set_xticks(range(len(groups)), [f'{task}\n{word}' for task, word in groups])
+    axes.set_ylabel('success (95 % interval) or normalised score in %')
     axes.grid(axis='y', alpha=0.3)
     axes.legend(loc='center left', bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=120)
     return path
 
 
+def _height(row: dict[str, Any]) -> float:
+    found = row['normalised'] if row['success'] is None else row['success']
+    return float('nan') if found is None else found
+
+
 def _in_order(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return outcomes in the order of the jobs, however they were finished."""
-    place = {(j.task, j.looks, j.actor, j.seed): i for i, j in enumerate(settings.jobs)}
-    return sorted(outcomes, key=lambda o: place[o.task, o.looks, o.actor, o.seed])
+    place = {(j.task, j.randomisation, j.actor, j.seed): i for i, j in enumerate(settings.jobs)}
+    return sorted(outcomes, key=lambda o: place[o.task, o.randomisation, o.actor, o.seed])

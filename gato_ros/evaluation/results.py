@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
 from gato_ros.evaluation.rollout import Outcome
-from gato_ros.evaluation.suite import EvaluationError, Job
+from gato_ros.evaluation.suite import EvaluationError, Fingerprints, Job
 
 FILE = 'episodes.jsonl'
 
@@ -44,16 +43,17 @@ class Results:
                  trace: TracebackType | None) -> None:
         self._file.close()
 
-    def read(self, fingerprints: Mapping[str, str]) -> dict[Job, Outcome]:
-        """Return what was finished under these fingerprints (by actor), and nothing else."""
+    def read(self, fingerprints: Fingerprints) -> dict[Job, Outcome]:
+        """Return what was finished under these fingerprints, and nothing else."""
         found = {}
         for line in self.path.read_bytes().splitlines():
             try:
                 outcome = Outcome(**json.loads(line))
             except (ValueError, TypeError):
                 continue  # the process was killed while it wrote: that episode is run again
-            if outcome.fingerprint == fingerprints.get(outcome.actor):
-                found[Job(outcome.task, outcome.looks, outcome.actor, outcome.seed)] = outcome
+            if outcome.fingerprint == fingerprints.get((outcome.task, outcome.actor)):
+                found[Job(outcome.task, outcome.randomisation, outcome.actor,
+                          outcome.seed)] = outcome
         return found
 
     def append(self, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""One episode: an actor before the simulator, every torque behind the gate."""
+"""One episode: an actor before a domain's world, a robot's commands behind the gate."""
 
 from __future__ import annotations
 
@@ -6,53 +6,58 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.evaluation.actors import Actor
-from gato_ros.safety import SafetyGate
+from gato_ros.domains.domain import Environment, Values
+from gato_ros.evaluation.actors import Actor, Scene
 
-FRAMES = 4  # pictures kept of an episode, evenly over its time limit
+FRAMES = 4  # pictures kept of an episode, evenly over its longest time
 FRAME_SIZE = 112  # pixels
+NOMINAL, RANDOMISED = 'nominal', 'randomised'
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How one episode ended.
 
-    failure      one of the judge's FAILURES, empty on success
-    fingerprint  of everything that the episode depends on, see ``suite.fingerprints``
+    randomisation  nominal, or randomised by the domain's own means
+    success      None where the domain knows scores alone
+    failure      what went wrong in the domain's words, empty on success
+    fingerprint  of everything that the episode depends on, see ``suite.fingerprint``
     """
 
     task: str
-    looks: str
+    randomisation: str
     actor: str
     seed: int
-    success: bool
+    success: bool | None
+    score: float
     steps: int
     failure: str
     fingerprint: str = ''
 
 
-def rollout(env: StackingEnv, actor: Actor, seed: int, name: str = 'policy',
+def rollout(scene: Scene, actor: Actor, name: str = 'policy',
             frames: list[np.ndarray] | None = None) -> Outcome:
-    """Run one episode of ``env``'s task and looks.
+    """Run the episode of a scene, with the environment as it is set.
 
     name    of the actor, for the outcome
-    frames  gets uint8[2 S, S, 3] at each quarter of the time limit: the front camera's picture
-            above the wrist's
+    frames  gets uint8[H, W, 3] at each quarter of the longest episode
     """
-    env.pictures = actor.sees
-    gate, period = SafetyGate(env.robot), 1.0 / env.robot.rate_hz
-    observation = env.reset(seed)
-    actor.reset(env, seed)
-    sent: np.ndarray | None = None
+    environment = scene.environment
+    environment.pictures = actor.sees
+    observation = environment.reset(scene.task, scene.seed)
+    actor.reset(scene)
+    sent: Values | None = None
     steps = 0
-    while not env.success and env.time_s < env.time_limit_s - 1e-6:
-        sent = gate.check(actor.act(observation, sent), period).effort
-        observation = env.step(sent)
+    while not environment.ended:
+        observation, sent = environment.apply(actor.act(observation, sent))
         steps += 1
-        if (frames is not None
-                and env.time_s >= env.time_limit_s * (len(frames) + 1) / FRAMES - 1e-6):
-            frames.append(np.concatenate([env.render(camera, FRAME_SIZE, FRAME_SIZE)
-                                          for camera in ('front', 'wrist')]))
-    return Outcome(env.task.name, 'randomised' if env.randomise else 'nominal', name, seed,
-                   env.success, steps, env.failure)
+        if (frames is not None and len(frames) < FRAMES
+                and environment.progress >= (len(frames) + 1) / FRAMES):
+            frames.append(environment.picture(FRAME_SIZE))
+    return Outcome(scene.reference, condition(environment), name, scene.seed,
+                   environment.success, float(environment.score), steps, environment.failure)
+
+
+def condition(environment: Environment) -> str:
+    """Return the word for how an environment is set."""
+    return RANDOMISED if environment.randomise else NOMINAL

@@ -1,38 +1,36 @@
-"""What is evaluated: tasks, looks, actors and seeds, and which finished episodes may be reused."""
+"""What is evaluated: tasks, randomisation, actors and seeds; which results may be reused."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import mujoco
 import torch
 
 import gato_ros
-from gato_ros.config import ConfigError, data_path, to_dict
-from gato_ros.domains.stacking.tasks import load_task
+from gato_ros.config import ConfigError
+from gato_ros.domains.domain import Domain
+from gato_ros.domains.registry import find_task
 from gato_ros.evaluation.cast import ACTORS, CONTROLS, POLICY_ACTORS
+from gato_ros.evaluation.rollout import NOMINAL, RANDOMISED
 from gato_ros.policy.checkpoint import (
     SHIPPED,
     Checkpoint,
     checkpoint_hash,
     load_checkpoint,
-    require_match,
 )
-from gato_ros.robot import load_robot
+from gato_ros.tokens.text import DEFAULT_MODEL
 
-SUITE = ('stack_narrow', 'stack_wide', 'stack_any_pair', 'tower_of_three', 'shapes_seen',
-         'shapes_unseen')
-LOOKS = ('nominal', 'randomised')
-# Training seeds begin at 100,000.
-SPLITS = {'test': range(0, 10_000), 'validation': range(10_000, 20_000)}
+CONDITIONS = (NOMINAL, RANDOMISED)
+SPLITS = ('test', 'validation')
 QUOTABLE = 200  # episodes below which a rate is a first look, not a figure to quote
 
-# What decides how an episode ends: files below gato_ros.
-_WORLD = ('config.py', 'spec.py', 'robot.py', 'safety', 'domains', 'evaluation/actors.py',
+# What decides how an episode ends, beside the domain's own: files below gato_ros.
+_WORLD = ('config.py', 'spec.py', 'robot.py', 'kinematics.py', 'safety', 'domains/domain.py',
+          'domains/wrappers.py', 'episodes/prompts.py', 'evaluation/actors.py',
           'evaluation/prompted.py', 'evaluation/rollout.py', 'tokens')
 _POLICY = ('policy', 'model')
 
@@ -43,18 +41,20 @@ class EvaluationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One episode to roll out."""
+    """One episode to roll out; ``task`` is DOMAIN/TASK, or a task of stacking."""
 
     task: str
-    looks: str
+    randomisation: str
     actor: str
     seed: int
 
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """What to roll out, and with whom; ``episodes`` seeds of each task, looks and actor.
+    """What to roll out, and with whom; ``episodes`` seeds of each task, condition and actor.
 
+    randomisations  nominal, randomised by the domain's own means, or both
+    robot        another robot than the domain's own; '': that
     temperature  of the action tokens; None: the checkpoint says
     out          folder for finished episodes, pictures and the plot
     workers      processes; 0: one per core
@@ -62,65 +62,85 @@ class EvaluateSettings:
 
     checkpoint: Path = SHIPPED
     tasks: tuple[str, ...] = ('stack_wide',)
-    looks: tuple[str, ...] = ('nominal',)
+    randomisations: tuple[str, ...] = (NOMINAL,)
     actors: tuple[str, ...] = CONTROLS
     episodes: int = QUOTABLE
     split: str = 'test'
-    robot: str = 'panda_sim'
+    robot: str = ''
     temperature: float | None = None
     out: Path = Path('out/evaluate')
     workers: int = 0
 
     def __post_init__(self) -> None:
-        for task in self.tasks:
-            load_task(task)
-        _require_known('looks', self.looks, LOOKS)
+        _require_known('randomisation', self.randomisations, CONDITIONS)
         _require_known('actor', self.actors, ACTORS)
         _require_known('split', (self.split,), SPLITS)
-        if not 1 <= self.episodes <= len(SPLITS[self.split]):
-            raise ConfigError(f'episodes is {self.episodes}, expected 1 to '
-                              f'{len(SPLITS[self.split])}')
+        for task in self.tasks:
+            domain = self.find(task)[0]
+            if RANDOMISED in self.randomisations and not domain.randomises:
+                raise ConfigError(f'randomisation is {RANDOMISED!r}, but the domain '
+                                  f'{domain.name!r} has none, expected {NOMINAL!r}')
+            if not 1 <= self.episodes <= len(domain.seeds.split(self.split)):
+                raise ConfigError(f'episodes is {self.episodes}, expected 1 to '
+                                  f'{len(domain.seeds.split(self.split))}')
 
-    @property
+    def find(self, task: str) -> tuple[Domain, str]:
+        """Return a task's domain, and its name there."""
+        return find_task(task, self.robot)
+
+    @cached_property
     def seeds(self) -> Sequence[int]:
-        return SPLITS[self.split][:self.episodes]
+        """Of the first task's domain; all of ours have the same."""
+        return self.find(self.tasks[0])[0].seeds.split(self.split)[:self.episodes]
 
     @property
     def jobs(self) -> list[Job]:
         """Every episode, in the order in which they are begun."""
-        return [Job(task, looks, actor, seed) for task in self.tasks for looks in self.looks
-                for actor in self.actors for seed in self.seeds]
+        return [Job(task, randomisation, actor, seed) for task in self.tasks
+                for randomisation in self.randomisations for actor in self.actors
+                for seed in self.find(task)[0].seeds.split(self.split)[:self.episodes]]
 
 
-def parse_looks(looks: str) -> tuple[str, ...]:
-    """Return the looks that a word stands for: one of LOOKS, or both."""
-    return LOOKS if looks == 'both' else (looks,)
+def parse_randomisation(word: str) -> tuple[str, ...]:
+    """Return the conditions that a word stands for: one of CONDITIONS, or both."""
+    return CONDITIONS if word == 'both' else (word,)
 
 
 def open_checkpoint(settings: EvaluateSettings) -> Checkpoint:
-    """Read the checkpoint; CheckpointError when it is damaged or made for another robot."""
+    """Read the checkpoint; CheckpointError when it is damaged or knows not all of the tasks."""
     checkpoint = load_checkpoint(settings.checkpoint)
-    require_match(checkpoint.config, load_robot(settings.robot).timestep())
+    for task in settings.tasks:
+        domain, name = settings.find(task)
+        checkpoint.config.domain(domain.specification(name))
     return checkpoint
 
 
-def fingerprints(settings: EvaluateSettings) -> dict[str, str]:
-    """Return for each actor twelve digits that change with anything that its episodes depend on.
+Fingerprints = dict[tuple[str, str], str]  # (task, actor) -> twelve digits
 
-    That is the robot, the simulator (its files, its source, MuJoCo's version) and, for those that
-    run the checkpoint, its contents, the temperature, the model's source and torch's version.
+
+def fingerprints(settings: EvaluateSettings) -> Fingerprints:
+    """Return twelve digits that change with anything that a task's and actor's episodes rest on.
+
+    That is the domain (its robot, its source, its library's version) and, for those that run the
+    checkpoint, its contents, the temperature, the model's source, the text model and torch.
     """
-    world = [json.dumps(to_dict(load_robot(settings.robot))).encode(), mujoco.__version__.encode(),
-             *_contents(_WORLD), *(data_path('sim', name).read_bytes()
-                                   for name in ('stacking.xml', 'randomisation.yaml'))]
-    policy: list[bytes] = []
-    if not POLICY_ACTORS.isdisjoint(settings.actors):
+    ours, policy = _contents(_WORLD), []
+    runs_policy = not POLICY_ACTORS.isdisjoint(settings.actors)
+    if runs_policy:
         config = open_checkpoint(settings).config
-        temperature = config.temperature if settings.temperature is None else settings.temperature
-        policy = [checkpoint_hash(settings.checkpoint).encode(), str(float(temperature)).encode(),
-                  torch.__version__.encode(), *_contents(_POLICY)]
-    return {actor: _digest([*world, *policy] if actor in POLICY_ACTORS else world)
-            for actor in settings.actors}
+        policy = [checkpoint_hash(settings.checkpoint).encode(), torch.__version__.encode(),
+                  DEFAULT_MODEL.read_bytes(), *_contents(_POLICY)]
+    found: Fingerprints = {}
+    for task in settings.tasks:
+        domain, name = settings.find(task)
+        world, own = [*ours, *domain.fingerprint()], list(policy)
+        if runs_policy:
+            given = settings.temperature
+            own.append(str(float(config.domain(domain.specification(name)).temperature
+                                 if given is None else given)).encode())
+        found |= {(task, actor): _digest([*world, *own] if actor in POLICY_ACTORS else world)
+                  for actor in settings.actors}
+    return found
 
 
 def _contents(names: Iterable[str]) -> list[bytes]:

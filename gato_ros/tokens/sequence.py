@@ -165,7 +165,9 @@ class TimestepTokenizer:
         cut = [images.patches(_checked(pictures, f.name, (f.height, f.width, 3)))
                for f in self.spec.images]
         parts = [_encode(f, tensors) for f in self.spec.tensors]
-        lead = (cut[0].shape[:-4] if cut else parts[0].shape[:-1])
+        acted = [self.encode_action(actions)] if actions and self.spec.actions else []
+        lead = next(iter([*(c.shape[:-4] for c in cut), *(p.shape[:-1] for p in parts + acted)]),
+                    ())
         stacked = (np.concatenate(cut, axis=-4) if cut
                    else np.zeros((*lead, 0, 16, 16, 3), np.uint8))
         layout = self.layout(len(words))
@@ -174,9 +176,7 @@ class TimestepTokenizer:
                  np.full((*lead, 1), vocab.SEPARATOR, np.int32)]
         if actions is None:
             layout = self.observation_layout(len(words))
-        else:
-            parts.append(self.encode_action(actions))
-        return TokenBlock(np.concatenate(parts, axis=-1), stacked, layout)
+        return TokenBlock(np.concatenate([*parts, *acted], axis=-1), stacked, layout)
 
     def observe(self, observation: Observation) -> TokenBlock:
         """Tokenise one live observation, up to and with the separator."""
@@ -207,6 +207,8 @@ class TimestepTokenizer:
 
     def encode_action(self, actions: Mapping[str, np.ndarray]) -> np.ndarray:
         """Turn action values, name -> [..., n], into int32[..., A]."""
+        if not self.spec.actions:
+            return np.zeros(0, np.int32)
         return np.concatenate([_encode(f, actions) for f in self.spec.actions], axis=-1)
 
     def decode_action(self, ids: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,7 +13,8 @@ from gato_ros.config import ConfigError, to_dict
 
 T = TypeVar('T')
 
-Robot = Annotated[str, typer.Option(help='Name in config/robots, or a YAML file.')]
+Robot = Annotated[str, typer.Option(help='Name in config/robots, or a YAML file.',
+                                    show_default=False)]
 Task = Annotated[str, typer.Option(help='Such as stack_wide, lift_red_narrow, tower_wide.')]
 Checkpoint = Annotated[Path | None, typer.Option(help='Folder; none: the one that ships.')]
 Episodes = Annotated[int, typer.Option(min=1, help='How many.')]

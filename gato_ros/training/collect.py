@@ -1,7 +1,8 @@
-"""Demonstrations from the scripted expert or person, or labels for what a policy sees.
+"""Demonstrations from a domain's expert, a scripted person or a random actor; or an expert's
+labels for what a policy sees.
 
     gato-ros collect --out data/stack --episodes 1000
-    gato-ros collect --out data/keys --episodes 1000 --person
+    gato-ros collect --out data/keys --episodes 1000 --actor person
     gato-ros collect --out data/stack-dagger --episodes 300 --policy runs/stack/checkpoint
 
 With a policy the policy acts, in turn with the expert, and the expert labels every timestep
@@ -17,21 +18,23 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.domains.stacking.expert import Expert
-from gato_ros.domains.stacking.person import Person
-from gato_ros.domains.stacking.tasks import load_task, load_training_task
+from gato_ros.domains.domain import Demonstrator, Domain, Environment, Values
+from gato_ros.domains.registry import find_task
+from gato_ros.domains.scores import scores_of
+from gato_ros.domains.wrappers import Checked
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source, read_info
-from gato_ros.robot import TORQUES, RobotSpec, load_robot
-from gato_ros.spec import Action, Observation
+from gato_ros.spec import Observation, TimestepSpec
+from gato_ros.training.disturbance import Disturbance
 from gato_ros.workers import WorkerError, run_jobs
 
-FIRST_TRAINING_SEED = 100_000  # seeds below are for validation and test, never for training
+RANDOM = 'random'  # the actor that every domain has
+SOURCES: dict[str, Source] = {'person': 'teleoperation', RANDOM: 'random'}  # else: expert
 
 
 class CollectError(RuntimeError):
@@ -42,56 +45,80 @@ class CollectError(RuntimeError):
 class CollectSettings:
     """What to collect.
 
-    tasks       names, taken in turn by seed
-    noise       largest deviation of the torque noise, share of full scale, drawn per episode
+    tasks       DOMAIN/TASK or tasks of stacking, of one domain; taken in turn by seed
+    robot       another robot than the domain's own; '': that
+    noise       largest deviation of the noise, share of full scale, drawn per episode
     delay_s     largest delay of a command, drawn per episode: a policy needs time to think
-    policy      checkpoint that acts while the expert labels; None: the expert acts
+    actor       one of the domain's demonstrators, or random
+    policy      checkpoint that acts while the expert labels; None: the actor acts
     policy_share  of the time in which the policy acts, by turns of 10 to 40 timesteps
-    person      whether a scripted person at the keyboard acts in the expert's place
+    first_seed  None: the domain's first training seed
     """
 
     out: Path
     episodes: int
     tasks: tuple[str, ...] = ('stack_wide',)
-    robot: str = 'panda_sim'
-    first_seed: int = FIRST_TRAINING_SEED
+    robot: str = ''
+    first_seed: int | None = None
     noise: float = 0.2
     delay_s: float = 0.02
     randomise: bool = False
+    actor: str = 'expert'
     policy: Path | None = None
     policy_share: float = 0.7
-    person: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:
-        for task in self.tasks:
-            load_training_task(task)
-        if self.first_seed < FIRST_TRAINING_SEED:
-            raise ConfigError(f'first seed is {self.first_seed}, expected at least '
-                              f'{FIRST_TRAINING_SEED}: lower ones are for validation and test')
+        domain = self.domain
+        for reference in self.tasks:
+            other, task = find_task(reference, self.robot)
+            if other.name != domain.name:
+                raise ConfigError(f'tasks are of the domains {domain.name!r} and {other.name!r}, '
+                                  'expected one; collect each into a folder of its own')
+            if domain.task(task).held_out:
+                raise ConfigError(f'task {reference!r} is held out for evaluation: what it shows '
+                                  'must never be seen in training')
+        first = domain.seeds.first_training
+        if self.seeds.start < first:
+            raise ConfigError(f'first seed is {self.seeds.start}, expected at least {first}: '
+                              'lower ones are for validation and test')
         if not 0 <= self.noise <= 1:
             raise ConfigError(f'noise is {self.noise}, expected a share of full scale in [0, 1]')
         if not 0 < self.policy_share <= 1:
             raise ConfigError(f'policy_share is {self.policy_share}, expected a share in (0, 1]')
-        if self.person and self.policy is not None:
-            raise ConfigError('person and policy are both given, expected one: a person follows a '
-                              'plan and cannot label what a policy sees')
-        tasks = map(load_task, self.tasks)
-        if self.person and any((t.kind, t.shapes) != ('stack', 'cubes') for t in tasks):
-            raise ConfigError(f'tasks are {", ".join(self.tasks)}, expected stacks of two cubes: '
-                              'the scripted person can do nothing else (option --task)')
+        if self.actor not in (*domain.demonstrators, RANDOM):
+            raise ConfigError(f'actor is {self.actor!r}, expected one of '
+                              f'{", ".join((*domain.demonstrators, RANDOM))}')
+        if self.policy is not None and self.actor != 'expert':
+            raise ConfigError(f'actor {self.actor!r} and a policy are both given, expected the '
+                              'expert: only that one can label what a policy sees')
+        if self.randomise and not domain.randomises:
+            raise ConfigError(f'the domain {domain.name!r} has no randomisation, but it was asked '
+                              'for; leave --randomise out')
+
+    @property
+    def domain(self) -> Domain:
+        """Of all the tasks."""
+        return find_task(self.tasks[0], self.robot)[0]
+
+    @property
+    def seeds(self) -> range:
+        """Of the episodes."""
+        first = self.domain.seeds.first_training if self.first_seed is None else self.first_seed
+        return range(first, first + self.episodes)
 
 
 def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
-    """Write the missing episodes; yield (seed, success) of those that were there, then of each.
+    """Write the missing episodes; yield (seed, usable) of those that were there, then of each.
 
-    Raises CollectError when a worker dies, EpisodeError when an episode cannot be written.
+    Raises CollectError when a worker dies, EpisodeError when an episode cannot be written,
+    DomainError when a world breaks its word.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
-    seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
-    missing = [seed for seed in seeds if not _file(settings, seed).exists()]
-    for seed in sorted(set(seeds) - set(missing)):
-        yield seed, read_info(_file(settings, seed)).success
+    missing = [seed for seed in settings.seeds if not _file(settings, seed).exists()]
+    for seed in sorted(set(settings.seeds) - set(missing)):
+        info = read_info(_file(settings, seed))
+        yield seed, settings.domain.usable(info.success, info.normalised)
     try:
         yield from run_jobs(_collect_one, missing, settings.workers, _start_worker, (settings,))
     except WorkerError as error:
@@ -99,93 +126,95 @@ def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
                            'command again, or with fewer --workers') from error
 
 
-class Disturbance:
-    """Torque noise: white, and now and then a push of a few steps that moves the arm away."""
+class RandomDemonstrator:
+    """Draws every value alike from its range."""
 
-    def __init__(self, rng: np.random.Generator, deviation: float, joints: int) -> None:
-        self._rng, self._deviation = rng, deviation
-        self._push, self._left = np.zeros(joints), 0
+    def __init__(self, spec: TimestepSpec, rng: np.random.Generator) -> None:
+        self._spec, self._rng = spec, rng
 
-    def draw(self) -> np.ndarray:
-        """Return float64[N], as a share of full scale; the gripper, last, is left alone."""
-        if self._left == 0:
-            self._push[:] = 0
-            if self._rng.random() < 0.04:
-                self._left = int(self._rng.integers(3, 9))
-                self._push = self._rng.normal(0, 2 * self._deviation, len(self._push))
-        else:
-            self._left -= 1
-        noise = self._push + self._rng.normal(0, self._deviation, len(self._push))
-        noise[-1] = 0
-        return noise
+    def act(self, observation: Observation) -> Values:
+        values: dict[str, np.ndarray] = {field.name: self._rng.uniform(field.low, field.high)
+                                         for field in self._spec.continuous_actions}
+        return values | {field.name: self._rng.integers(0, field.count, field.size)
+                         for field in self._spec.discrete_actions}
 
 
 class _Worker:
     """One process's environments, and its policy."""
 
     def __init__(self, settings: CollectSettings) -> None:
-        self.settings = settings
-        self.robot: RobotSpec = load_robot(settings.robot)
-        self.hash = self.robot.timestep().hash
-        self._envs: dict[str, StackingEnv] = {}
-        self.policy = None
-        self.source: Source = 'teleoperation' if settings.person else 'expert'
-        self.actor: dict[str, object] = {}  # provenance
+        self.settings, self.domain = settings, settings.domain
+        self._environments: dict[str, Environment] = {}
+        self.source: Source = SOURCES.get(settings.actor, 'expert')
+        self._policies: dict[str, Any] = {}
+        self.provenance: dict[str, object] = {}
         if settings.policy is not None:
             import torch
 
             from gato_ros.policy.checkpoint import checkpoint_hash, load_checkpoint
-            from gato_ros.policy.policy import GatoPolicy
             torch.set_num_threads(1)
             self.source = 'policy'
-            self.policy = GatoPolicy(load_checkpoint(settings.policy), self.robot.timestep())
-            self.actor = {'policy': str(settings.policy),
-                          'policy_hash': checkpoint_hash(settings.policy),
-                          'policy_share': settings.policy_share}
+            self._checkpoint = load_checkpoint(settings.policy)
+            self.provenance = {'policy': str(settings.policy),
+                               'policy_hash': checkpoint_hash(settings.policy),
+                               'policy_share': settings.policy_share}
 
-    def env(self, task: str) -> StackingEnv:
-        if task not in self._envs:
-            self._envs[task] = StackingEnv(self.robot, load_task(task),
-                                           randomise=self.settings.randomise)
-        return self._envs[task]
+    def environment(self, task: str) -> Environment:
+        if task not in self._environments:
+            made = self._environments[task] = Checked(self.domain.environment())
+            made.randomise = self.settings.randomise
+        return self._environments[task]
+
+    def policy(self, spec: TimestepSpec) -> Any:
+        """Return the GatoPolicy for a specification; None where no policy acts."""
+        if self.settings.policy is None:
+            return None
+        if spec.hash not in self._policies:
+            from gato_ros.policy.policy import GatoPolicy
+            self._policies[spec.hash] = GatoPolicy(self._checkpoint, spec)
+        return self._policies[spec.hash]
+
+    def demonstrator(self, environment: Environment, rng: np.random.Generator) -> Demonstrator:
+        if self.settings.actor == RANDOM:
+            return RandomDemonstrator(environment.spec, rng)
+        return self.domain.demonstrator(environment, self.settings.actor, rng)
 
     def collect(self, seed: int) -> tuple[int, bool]:
-        settings, scale = self.settings, self.robot.scale
+        settings, domain = self.settings, self.domain
         rng = np.random.default_rng((seed, 1))
-        env = self.env(settings.tasks[seed % len(settings.tasks)])
+        task = find_task(settings.tasks[seed % len(settings.tasks)], settings.robot)[1]
+        environment = self.environment(task)
         deviation = float(rng.uniform(0, settings.noise))
-        delay_s = float(rng.uniform(0, settings.delay_s))
-        disturbance = Disturbance(rng, deviation, len(scale))
-        observation, writer = env.reset(seed), EpisodeWriter()
-        demonstrator = Person(env, rng) if settings.person else Expert(env)
-        if self.policy is not None:
-            self.policy.reset(env.task.sentence, seed)
-        sent: np.ndarray | None = None
+        environment.delay_s = float(rng.uniform(0, settings.delay_s))
+        observation, writer = environment.reset(task, seed), EpisodeWriter()
+        disturbance = Disturbance(rng, deviation, environment.spec, domain)
+        demonstrator = self.demonstrator(environment, rng)
+        policy = self.policy(environment.spec)
+        if policy is not None:
+            policy.reset(environment.sentence, seed)
+        sent: Values | None = None
         turn, policy_acts = 0, False
-        while not env.success and env.time_s < env.time_limit_s:
-            label = demonstrator.act()
-            if self.policy is not None and turn == 0:
+        while not environment.ended:
+            label = demonstrator.act(observation)
+            if policy is not None and turn == 0:
                 turn = int(rng.integers(10, 41))
                 policy_acts = bool(rng.random() < settings.policy_share)
             turn -= 1
             # The policy answers even when the expert acts: its context must not have gaps.
-            answer = None if self.policy is None else self._answer(observation, sent)
-            wish = answer if answer is not None and policy_acts else label
-            sent = np.clip(wish + disturbance.draw() * scale, -scale, scale)
-            writer.add(observation, {TORQUES: label}, {TORQUES: sent}, env.targets())
-            observation = env.step(sent, delay_s)
+            answer = None if policy is None else policy.act(observation, sent).values
+            sent = disturbance.apply(answer if answer is not None and policy_acts else label)
+            writer.add(observation, label, sent, environment.targets())
+            observation = environment.step(sent)
+        scores = scores_of(domain, task)
+        normalised = scores.normalised(environment.score) if scores else None
         writer.save(_file(settings, seed), EpisodeInfo(
-            robot=self.robot.name, spec_hash=self.hash, task=env.task.name,
-            sentence=env.task.sentence, seed=seed,
-            source=self.source, success=env.success,
-            noise=deviation, randomised=settings.randomise, version=gato_ros.__version__,
-            extra={'delay_s': delay_s, **self.actor}))
-        return seed, env.success
-
-    def _answer(self, observation: Observation, sent: np.ndarray | None) -> np.ndarray:
-        assert self.policy is not None
-        action: Action = self.policy.act(observation, None if sent is None else {TORQUES: sent})
-        return action.values[TORQUES]
+            robot=domain.robot.name if domain.robot else '', spec_hash=environment.spec.hash,
+            task=task, sentence=environment.sentence, seed=seed, source=self.source,
+            success=environment.success, noise=deviation, randomised=settings.randomise,
+            version=gato_ros.__version__, domain=domain.name, specification=environment.spec,
+            score=environment.score, normalised=normalised,
+            extra={'delay_s': environment.delay_s, **self.provenance}))
+        return seed, domain.usable(environment.success, normalised)
 
 
 _worker: _Worker

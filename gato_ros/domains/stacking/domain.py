@@ -38,9 +38,12 @@ class Stacking(Domain):
 
     @cached_property
     def tasks(self) -> Mapping[str, TaskSpec]:
-        return {name: TaskSpec(name, load_task(name).sentence,
-                               held_out=load_task(name).shapes == 'unseen')
-                for name in (*task_names(), *ALIASES)}
+        found = {}
+        for name in (*task_names(), *ALIASES):
+            task = load_task(name)
+            found[name] = TaskSpec(name, task.sentence, held_out=task.shapes == 'unseen',
+                                   varied=task.shapes != 'cubes', alias_of=ALIASES.get(name, ''))
+        return found
 
     @property
     def suite(self) -> Sequence[str]:

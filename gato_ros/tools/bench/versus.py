@@ -242,7 +242,7 @@ def _recorded(settings: BenchSettings, robot: RobotSpec, count: int) -> Iterator
         tuple[str | None, Observation, Mapping[str, np.ndarray] | None]]:
     """Yield (sentence where an episode begins, observation, what was sent before) of episodes."""
     folder = settings.episodes or _record(settings.out / 'episodes', robot, count)
-    for path, info in list_episodes(folder, robot.timestep().hash):
+    for path, info in list_episodes(folder):
         data = read_slice(path, 0, min(info.length, count))
         for step in range(min(info.length, count)):
             observation = Observation({k: v[step] for k, v in data['image'].items()},

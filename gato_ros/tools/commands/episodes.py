@@ -23,30 +23,34 @@ from gato_ros.tools.console import (
 def collect(
         out: Out,
         episodes: Episodes = 100,
-        task: Annotated[list[str], typer.Option(help='May be repeated; taken in turn.')] = [  # noqa: B006
-            'stack_wide'],
-        robot: Robot = 'panda_sim',
-        first_seed: Annotated[int, typer.Option(min=100_000, help='Lower ones are for tests.')]
-        = 100_000,
+        task: Annotated[list[str], typer.Option(
+            help='DOMAIN/TASK, a task of stacking, or a domain: all of its suite; repeat it, and '
+                 'they are taken in turn.')] = ['stack_wide'],  # noqa: B006
+        robot: Robot = '',
+        first_seed: Annotated[int | None, typer.Option(
+            help='Lower ones than 100000 are for tests.', show_default=False)] = None,
         noise: Annotated[float, typer.Option(
-            min=0, max=1, help='Largest torque noise, share of full scale.')] = 0.2,
+            min=0, max=1, help='Largest noise of the action, share of full scale.')] = 0.2,
         randomise: Randomise = False,
         policy: Annotated[Path | None, typer.Option(
             help='Checkpoint that acts while the expert labels.')] = None,
         policy_share: Annotated[float, typer.Option(
             min=0.05, max=1, help='Of the time in which the policy acts, not the expert.')] = 0.7,
-        person: Annotated[bool, typer.Option(
-            '--person', help="A scripted person at the keyboard in the expert's place.")] = False,
+        actor: Annotated[str, typer.Option(
+            help='expert, person (a scripted one at the keyboard) or random.')] = 'expert',
+        person: Annotated[bool, typer.Option('--person', help='Short for --actor person.')]
+        = False,
         workers: Workers = 0,
         json_file: Json = None) -> None:
-    """Record episodes of a scripted expert or person in simulation; finished ones are kept."""
+    """Record episodes of a domain's expert, a person or chance; finished ones are kept."""
+    from gato_ros.domains.registry import find_tasks
     from gato_ros.training.collect import CollectSettings, collect
-    settings = CollectSettings(out, episodes, tuple(task), robot, first_seed, noise,
-                               randomise=randomise, policy=policy, policy_share=policy_share,
-                               person=person, workers=workers)
+    settings = CollectSettings(out, episodes, tuple(find_tasks(task, robot)), robot, first_seed,
+                               noise, randomise=randomise, actor='person' if person else actor,
+                               policy=policy, policy_share=policy_share, workers=workers)
     done = dict(progress(collect(settings), episodes))
-    typer.echo(f'{len(done)} episodes in {out}, {sum(done.values())} of them successful')
-    write_json({'episodes': len(done), 'successes': sum(done.values())}, json_file)
+    typer.echo(f'{len(done)} episodes in {out}, {sum(done.values())} of them usable')
+    write_json({'episodes': len(done), 'usable': sum(done.values())}, json_file)
 
 
 def import_bag(

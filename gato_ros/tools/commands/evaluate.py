@@ -12,11 +12,14 @@ from gato_ros.tools.console import Checkpoint, Json, Out, Robot, Workers, progre
 
 def evaluate(
         checkpoint: Checkpoint = None,
-        task: Annotated[list[str], typer.Option(help='May be repeated.')] = ['stack_wide'],  # noqa: B006
+        task: Annotated[list[str], typer.Option(
+            help='DOMAIN/TASK, a task of stacking, or a domain: all of its suite; repeat it.')]
+        = ['stack_wide'],  # noqa: B006
         suite: Annotated[bool, typer.Option(
-            '--suite', help='All six tasks of the suite instead: narrow to unseen shapes.')]
+            '--suite', help='All six tasks of stacking instead: narrow to unseen shapes.')]
         = False,
-        looks: Annotated[str, typer.Option(help='nominal, randomised or both.')] = 'nominal',
+        randomisation: Annotated[str, typer.Option(
+            '--randomisation', '--looks', help='nominal, randomised or both.')] = 'nominal',
         actor: Annotated[list[str], typer.Option(
             help='policy, expert, still, random, replay, no_image or stale_image; repeat it. '
                  'Without it: all of them.')] = [],  # noqa: B006
@@ -27,7 +30,7 @@ def evaluate(
         split: Annotated[str, typer.Option(help='test, or validation to choose by.')] = 'test',
         temperature: Annotated[float | None, typer.Option(
             min=0, help='Of the tokens; without it the checkpoint says.')] = None,
-        robot: Robot = 'panda_sim',
+        robot: Robot = '',
         out: Out = Path('out/evaluate'),
         workers: Workers = 0,
         json_file: Json = None) -> None:
@@ -35,13 +38,15 @@ def evaluate(
 
     Finished episodes are kept in the folder, and the same command goes on with what is missing.
     """
+    from gato_ros.domains.registry import DEFAULT, find_tasks
     from gato_ros.evaluation.cast import ABLATION, CONTROLS
     from gato_ros.evaluation.evaluate import evaluate
     from gato_ros.evaluation.report import report, show
-    from gato_ros.evaluation.suite import SUITE, EvaluateSettings, parse_looks
+    from gato_ros.evaluation.suite import EvaluateSettings, parse_randomisation
     from gato_ros.policy.checkpoint import SHIPPED
     settings = EvaluateSettings(
-        checkpoint or SHIPPED, SUITE if suite else tuple(task), parse_looks(looks),
+        checkpoint or SHIPPED, tuple(find_tasks((DEFAULT,) if suite else tuple(task), robot)),
+        parse_randomisation(randomisation),
         tuple(actor) or (ABLATION if prompts else CONTROLS), episodes, split, robot, temperature,
         out, workers)
     outcomes = list(progress(evaluate(settings), len(settings.jobs)))

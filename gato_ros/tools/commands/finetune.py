@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from gato_ros.domains.domain import Domain
+from gato_ros.domains.registry import DEFAULT, load_domain
 from gato_ros.evaluation.before_after import (
     Progress,
     as_rows,
@@ -52,13 +54,15 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
         'seconds': round(time.monotonic() - began, 1),
         'rehearsed': list(prepared.rehearsed),
         'left_out': {bag.name: why for bag, why in prepared.refused.items()}, 'tasks': []}
-    taught = sorted({name for info in infos if (name := known_task(info.task, info.sentence))})
+    domain = load_domain(DEFAULT)
+    taught = sorted({name for info in infos
+                     if (name := known_task(domain, info.task, info.sentence))})
     if episodes and not taught:
         typer.echo('no comparison: the simulator knows none of the demonstrated tasks')
     elif episodes:
         typer.echo(f'before and after, {episodes} validation seeds of each task')
-        changed = before_after(start_from, after, taught, tasks or _known(start_from), episodes,
-                               out, robot.name, progress=progress)
+        changed = before_after(start_from, after, taught, tasks or _known(domain, start_from),
+                               episodes, out, robot.name, progress=progress)
         report['tasks'] = as_rows(changed)
         typer.echo(as_table(changed))
     (out / REPORT).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
@@ -66,8 +70,9 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
     return report
 
 
-def _known(checkpoint: Path) -> tuple[str, ...]:
+def _known(domain: Domain, checkpoint: Path) -> tuple[str, ...]:
     """Return the simulator's tasks that a checkpoint was trained on, as far as it says."""
-    provenance = load_checkpoint(checkpoint).config.provenance
-    said = provenance.get('tasks') or provenance.get('settings', {}).get('validate_tasks', ())
-    return tuple(sorted({name for words in said if (name := known_task(words, words))}))
+    config = load_checkpoint(checkpoint).config
+    said = [task for known in config.domains.values() for task in known.tasks]
+    said = said or config.provenance.get('settings', {}).get('validate_tasks', ())
+    return tuple(sorted({name for words in said if (name := known_task(domain, words, words))}))

@@ -52,11 +52,11 @@ def train(
         write_json(finetune(demos, out, start_from or SHIPPED, name, changes, device, episodes,
                             tuple(task), progress, as_sent, keep), json_file)
         return
-    from gato_ros.evaluation.evaluate import success_rate
+    from gato_ros.evaluation.evaluate import validation_score
     from gato_ros.training.train import train
     read = load_settings(name, changes)
 
     def validate(checkpoint: Path) -> float:
-        return success_rate(checkpoint, read.validate_tasks, read.validate_episodes,
-                            read.validate_workers)
+        return validation_score(checkpoint, read.validate_tasks, read.validate_episodes,
+                                read.validate_workers)
     typer.echo(train(read, out, device, start_from, validate))
