@@ -29,13 +29,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 from gato_ros.model.architecture import Architecture, load_architecture
 from gato_ros.model.embed import PatchEncoder
 from gato_ros.model.gato import Gato, count_parameters
-from gato_ros.robot import load_robot
 from gato_ros.tokens import vocab
 from gato_ros.training import processes
-from gato_ros.training.data.dataset import WindowSampler
+from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.settings import TrainSettings, load_settings
-from gato_ros.training.train import make_optimizer, optimise
+from gato_ros.training.step import make_optimizer, optimise
 
 IGNORED = -100  # the label that Hugging Face's loss leaves out
 
@@ -66,7 +65,7 @@ class Peer(nn.Module):
 class Ours:
     """The step of ``gato-ros train``."""
 
-    def __init__(self, settings: TrainSettings, sampler: WindowSampler,
+    def __init__(self, settings: TrainSettings, sampler: Mixture,
                  process: processes.Process) -> None:
         self.settings, self.sampler, self.process = settings, sampler, process
         self.model = Gato(load_architecture(settings.model), sampler.auxiliary).to(process.device)
@@ -90,7 +89,7 @@ class Ours:
 class Theirs:
     """The same batches through ``transformers.Trainer``."""
 
-    def __init__(self, settings: TrainSettings, sampler: WindowSampler, lean: bool) -> None:
+    def __init__(self, settings: TrainSettings, sampler: Mixture, lean: bool) -> None:
         self.settings, self.sampler = settings, sampler
         self.model = Peer(load_architecture(settings.model), lean)
 
@@ -139,7 +138,7 @@ def main() -> None:
         'data.prompt_fraction': 0.0,
         'batch': chosen.batch, 'precision': chosen.precision})
     process = processes.start('auto')
-    sampler = WindowSampler(load_robot(settings.robot).timestep(), settings.data, 0)
+    sampler = Mixture(settings.sources, 0)
     sides: dict[str, Ours | Theirs] = {
         'ours': Ours(settings, sampler, process), 'plain': Theirs(settings, sampler, lean=False),
         'lean': Theirs(settings, sampler, lean=True)}

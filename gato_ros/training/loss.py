@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from gato_ros.model.gato import Gato
 from gato_ros.tokens import vocab
-from gato_ros.training.data.dataset import Group
+from gato_ros.training.data.group import Group
 
 
 class MaskedLoss(nn.Module):
@@ -42,23 +42,46 @@ class MaskedLoss(nn.Module):
     def forward(self, groups: Sequence[Group]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch, and its parts for the log.
 
+        The loss is a mean for each source, weighted by the source's share of the sequences: a
+        source whose sequences hold many tokens does not drown the others.
+
         loss       cross-entropy (nats) per text or action token, plus the weighted regression
         tokens     cross-entropy per token
         error      distance between the likeliest bin and the label, as a share of half the range
         auxiliary  smooth L1 error of the training-only targets, in standard deviations
+
+        Of several sources the log also gets each part as ``tokens/SOURCE``.
         """
+        sources = list(dict.fromkeys(group.source for group in groups))
+        sequences = sum(len(group.ids) for group in groups)
+        parts: dict[str, list[Tensor]] = {}
+        shares: dict[str, list[float]] = {}
+        log: dict[str, Tensor] = {}
+        for source in sources:
+            mine = [group for group in groups if group.source == source]
+            share = sum(len(group.ids) for group in mine) / sequences
+            for name, mean in self._means(mine).items():
+                parts.setdefault(name, []).append(share * mean)
+                shares.setdefault(name, []).append(share)
+                if len(sources) > 1:
+                    log[f'{name}/{source}'] = mean.detach()
+        loss = torch.stack(parts['tokens']).sum()
+        if 'auxiliary' in parts:
+            loss = loss + self._auxiliary_weight * torch.stack(parts['auxiliary']).sum()
+        log |= {name: torch.stack(some).sum().detach() / sum(shares[name])
+                for name, some in parts.items()}
+        return loss, log
+
+    def _means(self, groups: Sequence[Group]) -> dict[str, Tensor]:
+        """Return each part's mean over the groups of one source."""
         sums: dict[str, list[Tensor]] = {'tokens': [], 'error': [], 'auxiliary': []}
         counts = dict.fromkeys(sums, 0)
         for group in groups:
             for name, total, count in self._parts(group):
                 sums[name].append(total)
                 counts[name] += count
-        means = {name: torch.stack(totals).sum() / max(1, counts[name])
-                 for name, totals in sums.items() if totals}
-        loss = means['tokens']
-        if 'auxiliary' in means:
-            loss = loss + self._auxiliary_weight * means['auxiliary']
-        return loss, {name: value.detach() for name, value in means.items()}
+        return {name: torch.stack(totals).sum() / max(1, counts[name])
+                for name, totals in sums.items() if counts[name]}
 
     def _parts(self, group: Group) -> list[tuple[str, Tensor, int]]:
         """Return (name, sum, count) of one group's losses."""
@@ -82,7 +105,7 @@ class MaskedLoss(nn.Module):
             else:
                 total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction='sum')
             parts.append(('tokens', total, labels.numel()))
-        if self._auxiliary_weight:
+        if self._auxiliary_weight and group.auxiliary.shape[-1]:
             guess = self.model.predict_auxiliary(at(layout.separators))
             known = ~group.auxiliary.isnan()
             total = F.smooth_l1_loss(guess[known], group.auxiliary[known], beta=0.1,

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gato_ros.training import processes
-from gato_ros.training.data.dataset import Group
+from gato_ros.training.data.group import Group
 from gato_ros.training.processes import Process
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,21 @@ from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
 
 
 @dataclass(frozen=True)
-class DataSettings:
-    """Which sequences are drawn.
+class SourceSettings:
+    """One source of a mixture, and which sequences are drawn from it.
 
+    domain             of the episodes: a name or a file;  robot: another than the domain's own
+    tasks              of the domain; (): all
     folders            of episodes
+    documents          instead of episodes: patterns of text files
+    pictures           instead: folders of pictures with text, see data/pictures.py
+    name               in the log and in the checkpoint; '': the domain's
+    weight             share of the sequences, beside the other sources' weights
+    window_timesteps, temperature  at control, where they differ from the run's own
     episodes           used of each folder, the first by name that can be; 0: all
     timesteps          in a sequence, the prompt not counted
+    tokens             in a sequence of documents
+    picture_size       height and width in pixels
     prompt_fraction    share of sequences behind a demonstration (paper, section 2.2: 0.25)
     prompt_timesteps   in such a demonstration
     prompt_at_end      share of them that are the last timesteps of an episode (paper: half)
@@ -31,9 +41,20 @@ class DataSettings:
     auxiliary          whether the simulator's state serves as a training target
     """
 
-    folders: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    domain: str = ''
+    robot: str = ''
+    tasks: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    name: str = ''
+    weight: float = 1.0
+    window_timesteps: int | None = None
+    temperature: float | None = None
     episodes: int = 0
     timesteps: int = 1
+    tokens: int = 256
+    picture_size: tuple[int, int] = (64, 64)
     prompt_fraction: float = 0.25
     prompt_timesteps: int = 1
     prompt_at_end: float = 0.5
@@ -44,7 +65,14 @@ class DataSettings:
     auxiliary: bool = True
 
     def __post_init__(self) -> None:
-        least = 'timesteps', 'prompt_timesteps', 'policy_weight', 'demonstration_weight'
+        given = [key for key in ('folders', 'documents', 'pictures') if getattr(self, key)]
+        if len(given) > 1:
+            raise ConfigError(f'{" and ".join(given)} are given, expected one of them in a source')
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise ConfigError(f'weight is {self.weight}, expected a number > 0; take the source '
+                              'out instead')
+        least = ('timesteps', 'prompt_timesteps', 'policy_weight', 'demonstration_weight',
+                 'tokens')
         if min(getattr(self, name) for name in least) < 1:
             raise ConfigError(', '.join(f'{name} is {getattr(self, name)}' for name in least)
                               + ', expected at least 1')
@@ -62,12 +90,13 @@ class DataSettings:
 class TrainSettings:
     """How a model is trained.
 
+    robot, data         one source, in short;  mixture: several, or a name in config/mixtures
     steps, batch        optimiser steps, sequences in each over all processes
     learning_rate       peak, after ``warmup`` steps; falls by a cosine to a tenth
     smoothing_bins      deviation of the Gaussian over neighbouring bins as target; 0: one-hot
     history_dropout     share of sequences in which timesteps see only themselves
     auxiliary_weight    of the training-only regression beside the masked loss
-    average             decay of the weights' moving average, which is what is saved
+    ema                 decay of the weights' exponential moving average, which is what is saved
     window_timesteps    visible at control; null: all that fit in 1024 tokens
     rank                of what each matrix may change by, see low_rank.py; 0: all weights learn
     precision           of the matrix products; auto: bfloat16 where there are units for it
@@ -76,11 +105,12 @@ class TrainSettings:
     validate_workers    processes for them, beside the training
     """
 
-    robot: str
     model: str
-    data: DataSettings
     steps: int
     batch: int
+    robot: str = ''
+    data: SourceSettings | None = None
+    mixture: tuple[SourceSettings, ...] = ()
     learning_rate: float = 1e-4
     warmup: int = 500
     weight_decay: float = 0.1
@@ -88,7 +118,7 @@ class TrainSettings:
     smoothing_bins: float = 0.0
     history_dropout: float = 0.0
     auxiliary_weight: float = 0.0
-    average: float = 0.999
+    ema: float = 0.999
     window_timesteps: int | None = None
     temperature: float = 0.0
     rank: int = 0
@@ -117,9 +147,19 @@ class TrainSettings:
             raise ConfigError('steps, batch, save_every and log_every must be at least 1')
         if self.rank < 0:
             raise ConfigError(f'rank is {self.rank}, expected 0 (all weights learn) or more')
-        if self.auxiliary_weight and not self.data.auxiliary:
+        if bool(self.data) == bool(self.mixture):
+            raise ConfigError(f'data and mixture are {"both" if self.data else "not"} given, '
+                              'expected one of them: a source, or several')
+        if self.auxiliary_weight and not any(source.auxiliary for source in self.sources):
             raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but data.auxiliary '
                               'is false')
+
+    @property
+    def sources(self) -> tuple[SourceSettings, ...]:
+        """What the data is drawn from."""
+        if self.data is None:
+            return self.mixture
+        return (replace(self.data, robot=self.data.robot or self.robot),)
 
 
 def _has_bfloat16() -> bool:
@@ -144,11 +184,10 @@ def load_settings(name_or_path: str | Path,
                   changes: Mapping[str, Any] | None = None) -> TrainSettings:
     """Read settings by name (``stack_small``) or path; ``changes`` override single keys.
 
-    A key of ``data`` is written with a dot: ``{'data.timesteps': 6}``.
+    A key of ``data`` is written with a dot: ``{'data.timesteps': 6}``. ``mixture`` may be a name
+    in config/mixtures, or a YAML file, with a list of ``sources``.
     """
-    path = Path(name_or_path)
-    if path.suffix not in ('.yaml', '.yml'):
-        path = data_path('config', 'training', f'{name_or_path}.yaml')
+    path = _find(name_or_path, 'training')
     values = read_yaml(path)
     for key, value in (changes or {}).items():
         place = values
@@ -156,4 +195,25 @@ def load_settings(name_or_path: str | Path,
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = value
+    if 'average' in values:  # its name in version 0.1
+        values['ema'] = values.pop('average')
+    if isinstance(values.get('mixture'), str):
+        values['mixture'] = read_mixture(values['mixture'])
     return from_dict(TrainSettings, values, str(path))
+
+
+def read_mixture(name_or_path: str | Path) -> list[Any]:
+    """Return the ``sources`` of a mixture's file, as they stand there."""
+    path = _find(name_or_path, 'mixtures')
+    values = read_yaml(path)
+    if set(values) != {'sources'} or not isinstance(values['sources'], list):
+        raise ConfigError(f'{path} has the keys {", ".join(map(str, values))}, expected the one '
+                          'key sources with a list')
+    return values['sources']
+
+
+def _find(name_or_path: str | Path, folder: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in ('.yaml', '.yml'):
+        return path
+    return data_path('config', folder, f'{name_or_path}.yaml')

@@ -24,21 +24,23 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import gato_ros
-from gato_ros.config import ConfigError, from_dict, read_yaml, to_dict
+from gato_ros.config import ConfigError, from_dict, to_dict
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
-from gato_ros.robot import load_robot
-from gato_ros.tokens.context import CAPACITY
+from gato_ros.tokens.text import load_text
 from gato_ros.training import processes
-from gato_ros.training.data.dataset import Group, WindowSampler
+from gato_ros.training.data.group import Group
+from gato_ros.training.data.mixture import Mixture
+from gato_ros.training.domains import domains_of
 from gato_ros.training.finetuning.low_rank import adapt, merged
 from gato_ros.training.log import RunLog
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.meter import Meter
 from gato_ros.training.processes import Process
 from gato_ros.training.schedule import learning_rate
-from gato_ros.training.settings import TrainSettings
+from gato_ros.training.settings import TrainSettings, load_settings
+from gato_ros.training.step import make_optimizer, optimise, seed_of, take_weights
 from gato_ros.training.validation import Validate, Validation
 
 
@@ -72,36 +74,30 @@ class _Run:
         if settings.batch % process.world:
             raise ConfigError(f'batch is {settings.batch}, expected a multiple of the '
                               f'{process.world} processes')
-        spec = load_robot(settings.robot).timestep()
         if process.rank > 0:
             distributed.barrier()  # the first process tokenises, the others find it done
-        self.sampler = WindowSampler(spec, settings.data, settings.seed, out / 'columns')
+        self.mixture = Mixture(settings.sources, settings.seed, out / 'columns')
         if process.rank == 0 and process.world > 1:
             distributed.barrier()
-        self.sampler.place(process.device)
+        self.mixture.place(process.device)
         torch.manual_seed(settings.seed)
         arch = load_architecture(settings.model)
-        model = Gato(arch, self.sampler.auxiliary if settings.auxiliary_weight else None)
-        infos = [info for _, info in self.sampler.episodes]
-        self.tasks = {info.task for info in infos if info.task}
-        self.sentences = {info.sentence for info in infos if info.sentence}
-        names = settings.data.named_fraction > 0
+        model = Gato(arch, self.mixture.auxiliary if settings.auxiliary_weight else None)
+        names = any(source.named_fraction > 0 for source in settings.sources)
+        former = None
         if start_from is not None:
-            source = load_checkpoint(start_from)
-            _take_weights(model, source.model)
-            self.tasks |= set(source.config.provenance.get('tasks', ()))
-            self.sentences |= set(source.config.provenance.get('sentences', ()))
-            names |= source.config.names_demonstrations
+            former = load_checkpoint(start_from)
+            take_weights(model, former.model)
+            names |= former.config.names_demonstrations
         if settings.rank:
             adapt(model, settings.rank)
         self.model = model.to(process.device)
-        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = make_optimizer(self.model, settings)
         self.step = 0
         self.config = CheckpointConfig(
-            arch, spec, self.model.auxiliary, window_timesteps=settings.window_timesteps,
-            window_tokens=_window_tokens(self.sampler, settings),
-            temperature=settings.temperature, names_demonstrations=names)
+            arch, domains_of(self.mixture, settings, former and former.config),
+            self.model.auxiliary, names_demonstrations=names, text_model=load_text().hash)
         self._resume()
 
     def go(self, validate: Validate | None) -> Path:
@@ -119,8 +115,9 @@ class _Run:
         if first:
             learning = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
             print(f'{learning:,} of {count_parameters(self.model):,} parameters learn, '
-                  f'{self.sampler.timesteps:,} timesteps, {len(self.sampler.episodes)} episodes, '
-                  f'{process.device}, {process.world} process(es)', flush=True)
+                  + ', '.join(f'{source.timesteps:,} timesteps of {source.name}'
+                              for source in self.mixture.sources)
+                  + f', {process.device}, {process.world} process(es)', flush=True)
         self.model.train()
         meter = Meter(process, settings.dtype)
         for groups in self._batches(meter):
@@ -155,13 +152,13 @@ class _Run:
         rate = learning_rate(self.step, settings.learning_rate, settings.warmup, settings.steps)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        torch.manual_seed(hash((settings.seed, self.step, process.rank)) % 2**63)
+        torch.manual_seed(seed_of(settings.seed, self.step, process.rank))
         parts = optimise(module, groups, self.optimizer, settings, process.device)
         self.step += 1
-        # The average follows quickly at first, so that it is not held back by the first weights.
-        decay = min(settings.average, (1 + self.step) / (10 + self.step))
+        # It follows quickly at first, so that it is not held back by the first weights.
+        decay = min(settings.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()),
+            torch._foreach_lerp_(list(self.ema.values()),
                                  list(self.model.state_dict().values()), 1 - decay)
         return parts
 
@@ -170,7 +167,7 @@ class _Run:
         size = self.settings.batch // self.process.world
 
         def read(step: int) -> list[Group]:
-            groups = self.sampler.batch(step, size, self.process.rank)
+            groups = self.mixture.batch(step, size, self.process.rank)
             return [group.to(self.process.device) for group in groups]
 
         with ThreadPoolExecutor(1) as reader:
@@ -187,7 +184,7 @@ class _Run:
         """Take up the run in the folder, or begin one."""
         settings_file, state_file = self.out / 'settings.yaml', self.out / 'state.pt'
         if settings_file.exists():
-            former = from_dict(TrainSettings, read_yaml(settings_file), str(settings_file))
+            former = load_settings(settings_file)
             if former != self.settings:
                 key = next(k for k, v in to_dict(self.settings).items()
                            if v != to_dict(former)[k])
@@ -203,7 +200,7 @@ class _Run:
             state = self._read_state(state_file)
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
-            self.average, self.step = state['average'], state['step']
+            self.ema, self.step = state['average'], state['step']
 
     def _read_state(self, file: Path) -> dict[str, Any]:
         try:
@@ -217,7 +214,7 @@ class _Run:
         """Write the resumable state and the checkpoint; a half-written file is never seen."""
         aside = self.out / 'state.part'
         try:
-            torch.save({'model': self.model.state_dict(), 'average': self.average,
+            torch.save({'model': self.model.state_dict(), 'average': self.ema,
                         'optimizer': self.optimizer.state_dict(), 'step': self.step}, aside)
             os.replace(aside, self.out / 'state.pt')
         except (RuntimeError, OSError) as error:  # torch's own words do not say that it is full
@@ -227,55 +224,8 @@ class _Run:
                            ) from error
         provenance: dict[str, Any] = {
             'settings': to_dict(self.settings), 'step': self.step,
-            'episodes': len(self.sampler.episodes), 'timesteps': self.sampler.timesteps,
-            'tasks': sorted(self.tasks), 'sentences': sorted(self.sentences),
+            'timesteps': {source.name: source.timesteps for source in self.mixture.sources},
             'version': gato_ros.__version__}
         config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
                            'checkpoint')
-        save_checkpoint(self.out / 'checkpoint', config, merged(self.average))
-
-
-def optimise(module: nn.Module, groups: list[Group], optimizer: torch.optim.Optimizer,
-             settings: TrainSettings, device: torch.device) -> dict[str, Tensor]:
-    """Take one step down the loss of a batch; return the parts of the loss."""
-    with torch.autocast(device.type, dtype=settings.dtype, enabled=settings.autocast):
-        loss, parts = module(groups)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
-    optimizer.step()
-    return parts
-
-
-def make_optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW with the paper's betas; norms, biases and tables do not decay."""
-    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    matrices = [p for n, p in learning.items()
-                if p.dim() >= 2 and 'embedding.' not in n and '_bias' not in n]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in learning.values() if id(p) not in chosen]
-    return torch.optim.AdamW(
-        [{'params': matrices, 'weight_decay': settings.weight_decay},
-         {'params': others, 'weight_decay': 0.0}],
-        lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
-
-
-def _take_weights(model: Gato, source: Gato) -> None:
-    """Copy every weight of ``source`` that fits; the auxiliary heads may differ or be missing."""
-    mine = model.state_dict()
-    found = {k: v for k, v in source.state_dict().items()
-             if k in mine and v.shape == mine[k].shape}
-    missing = [k for k in mine if k not in found and not k.startswith('auxiliary_head')]
-    if missing:
-        raise ConfigError(f'the starting checkpoint does not fit the model: {missing[0]} has '
-                          f'another shape; choose the same model')
-    model.load_state_dict(found, strict=False)
-
-
-def _window_tokens(sampler: WindowSampler, settings: TrainSettings) -> int:
-    """Return the slots of the ring: 1024, or less where only few timesteps may be seen."""
-    if settings.window_timesteps is None:
-        return CAPACITY
-    timestep = len(sampler.tokenizer.layout())
-    room = settings.data.prompt_timesteps * timestep + 64
-    return min(CAPACITY, room + settings.window_timesteps * timestep)
+        save_checkpoint(self.out / 'checkpoint', config, merged(self.ema))

@@ -23,7 +23,7 @@ from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.spec import Observation
 from gato_ros.tools.cli import app
-from gato_ros.training.data.dataset import WindowSampler
+from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.finetuning import rehearsal
 from gato_ros.training.finetuning.finetune import prepare
 from gato_ros.training.finetuning.low_rank import adapt, merged
@@ -162,13 +162,14 @@ def test_windows_that_are_rehearsed_need_nobody_to_show_them(tmp_path: Path) -> 
     record(demos, steps=20)
     found = prepare(demos, tmp_path / 'run', ROBOT, old, told=lambda line: None)
     data = dataclasses.replace(found.settings.data, prompt_fraction=0.5, sentence_fraction=0.5)
-    source = WindowSampler(ROBOT.timestep(), data, seed=0)
+    mixture = Mixture((data,), seed=0)
+    source = mixture.sources[0]
     own = {row.tobytes() for path, info in source.episodes if info.source == 'teleoperation'
            for row in source.tokenizer.encode_action(
                {TORQUES: read_slice(path, 0, 20)['action'][TORQUES]})}
     shown, told = 0, set()
     for step in range(10):
-        for group in source.batch(step, 8):
+        for group in mixture.batch(step, 8):
             by_person = {row.astype(np.int32).tobytes() in own
                          for row in group.targets[:, -8:].numpy()}
             if group.layout.pinned.sum() > 40:  # a timestep, not a sentence

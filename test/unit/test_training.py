@@ -22,24 +22,24 @@ from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.training.data.columns import ColumnsError
-from gato_ros.training.data.dataset import WindowSampler
+from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.schedule import learning_rate
-from gato_ros.training.settings import DataSettings, TrainSettings
+from gato_ros.training.settings import SourceSettings, TrainSettings
 from gato_ros.training.train import RunError, train
 
 
 def settings(episodes, **changes):
-    data = DataSettings((str(episodes),), timesteps=2, prompt_fraction=0.25, prompt_timesteps=1,
-                        sentence_fraction=0.25)
+    data = SourceSettings((str(episodes),), timesteps=2, prompt_fraction=0.25,
+                          prompt_timesteps=1, sentence_fraction=0.25)
     values = {'steps': 6, 'batch': 8, 'learning_rate': 3e-3, 'warmup': 2, 'smoothing_bins': 2.0,
               'auxiliary_weight': 1.0, 'history_dropout': 0.5, 'save_every': 3, 'log_every': 1}
-    return TrainSettings('panda_sim', 'tiny', data, **{**values, **changes})
+    return TrainSettings('tiny', robot='panda_sim', data=data, **{**values, **changes})
 
 
 def sampler(folder, robot, **changes):
     data = dataclasses.replace(settings(folder).data, **changes)
-    return WindowSampler(robot.timestep(), data, seed=0)
+    return Mixture((data,), seed=0)
 
 
 @pytest.mark.parametrize(('share', 'least', 'most'), [
@@ -49,7 +49,7 @@ def test_a_quarter_of_the_sequences_is_prompted_a_share_of_them_from_the_end(
         episodes, robot, share, least, most):
     source = sampler(episodes, robot, sentence_fraction=0.0, prompt_at_end=share)
     ends = {read_slice(path, 9, 10)['sent']['joint_torques'].tobytes()
-            for path, _ in source.episodes}
+            for path, _ in source.sources[0].episodes}
     at_end = prompted = total = 0
     for step in range(60):
         for group in source.batch(step, 8):
@@ -57,7 +57,7 @@ def test_a_quarter_of_the_sequences_is_prompted_a_share_of_them_from_the_end(
             if group.layout.pinned.any():
                 prompted += len(group.ids)
                 length = int(group.layout.pinned.sum())
-                tokens = source.tokenizer
+                tokens = source.sources[0].tokenizer
                 for row in group.ids[:, length - 8:length].numpy():
                     at_end += any(
                         (tokens.encode_action({'joint_torques': np.frombuffer(e)}) == row).all()
@@ -78,9 +78,9 @@ def test_a_demonstration_shows_what_its_sentence_says_though_the_task_has_many(e
         info, sentence='red on blue' if info.seed % 2 else 'blue on red'))
     source = sampler(episodes, robot, prompt_fraction=1.0, sentence_fraction=0.0)
     sentence = {}
-    for path, info in source.episodes:
+    for path, info in source.sources[0].episodes:
         sent = read_slice(path, 0, info.length)['sent']['joint_torques']
-        for ids in source.tokenizer.encode_action({'joint_torques': sent}):
+        for ids in source.sources[0].tokenizer.encode_action({'joint_torques': sent}):
             sentence[ids.tobytes()] = info.sentence
     pairs = [(sentence[row[length - 8:length].tobytes()], sentence[row[-8:].tobytes()])
              for step in range(20) for group in source.batch(step, 8)
@@ -95,18 +95,18 @@ def test_what_was_shown_is_said_and_then_done(episodes, robot):
     window stays pinned."""
     source = sampler(episodes, robot, prompt_fraction=0.0, sentence_fraction=0.0,
                      named_fraction=1.0, prompt_timesteps=2)
-    words = source.tokenizer.text.encode(source.episodes[0][1].sentence).tolist()
-    one = len(source.tokenizer.layout())
+    words = source.sources[0].tokenizer.text.encode(source.sources[0].episodes[0][1].sentence).tolist()
+    one = len(source.sources[0].tokenizer.layout())
     said = slice(2 * one, 2 * one + len(words) + 1)
     group, = source.batch(0, 8)
-    assert (group.ids[:, said] == torch.tensor([*words, source.tokenizer.text.end])).all()
+    assert (group.ids[:, said] == torch.tensor([*words, source.sources[0].tokenizer.text.end])).all()
     assert group.ids.shape[1] == 4 * one + len(words) + 1
     text, = (slots for low, high, slots in group.layout.targets
-             if (low, high) == source.tokenizer.text_range())
+             if (low, high) == source.sources[0].tokenizer.text_range())
     assert text.tolist() == list(range(said.start, said.stop))
     assert group.layout.pinned.nonzero().flatten().tolist() == list(range(said.stop))
     mine = group.ids[:, :one], group.ids[:, said.stop:said.stop + one]
-    known = {tuple(ids) for ids in source._columns.ids.tolist()}
+    known = {tuple(ids) for ids in source.sources[0]._columns.ids.tolist()}
     assert all(tuple(row) in known for part in mine for row in part.tolist())
 
 
@@ -260,7 +260,7 @@ def test_a_killed_run_goes_on_bit_for_bit(episodes, tmp_path):
 def test_tokenised_timesteps_follow_the_episodes(episodes, robot, tmp_path):
     """What is kept between starts is used again, and made anew when an episode changes."""
     def draw():
-        made = WindowSampler(robot.timestep(), settings(episodes).data, 0, tmp_path / 'columns')
+        made = Mixture(settings(episodes).sources, 0, tmp_path / 'columns')
         return made.batch(0, 8)[0]
 
     first, written = draw(), (tmp_path / 'columns' / 'ids.npy').stat().st_mtime_ns
@@ -290,8 +290,8 @@ def test_the_best_checkpoint_by_validation_is_kept(episodes, tmp_path):
 
 
 def test_a_part_of_the_episodes_can_be_chosen(episodes, robot):
-    chosen = sampler(episodes, robot, episodes=2).episodes
-    assert chosen == sampler(episodes, robot).episodes[:2]
+    chosen = sampler(episodes, robot, episodes=2).sources[0].episodes
+    assert chosen == sampler(episodes, robot).sources[0].episodes[:2]
 
 
 def test_speed_is_measured_against_the_machine(episodes, tmp_path):

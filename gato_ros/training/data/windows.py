@@ -1,68 +1,42 @@
-"""Batches of token sequences, sampled from episodes; a pure function of seed, step and rank.
+"""Windows of a domain's episodes: sequences of timesteps, alone or behind a prompt.
 
-A batch is a list of groups: sequences of equal layout, so that nothing is padded. Plain windows,
-windows behind a demonstration, behind a sentence and behind both are groups; another domain's
-episodes would be one more.
+Plain windows, windows behind a demonstration, behind a sentence and behind both are groups of
+equal layout, so that nothing is padded. Each draw is a function of the generator that is given.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from gato_ros.domains.domain import Domain
 from gato_ros.episodes.episode import EpisodeError, EpisodeInfo, list_episodes, read_slice
 from gato_ros.model.layout import SequenceLayout, sequence_layout
 from gato_ros.spec import TimestepSpec
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.training.data.columns import tokenise
-from gato_ros.training.settings import DataSettings
+from gato_ros.training.data.group import Group
+from gato_ros.training.data.source import Targets
+from gato_ros.training.settings import SourceSettings
 
 REHEARSAL = 'rehearsal'  # in an episode's ``extra``: nobody needs a demonstration of it
+Found = list[tuple[Path, EpisodeInfo]]
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """B sequences of T tokens with one layout.
-
-    ids, targets  int64 (B, T): what is read, and what should be said
-    patches       uint8 (B, P, 16, 16, 3)
-    auxiliary     float32 (B, S, n), targets at the S separators behind the prompt; NaN: unknown
-    """
-
-    ids: Tensor
-    targets: Tensor
-    patches: Tensor
-    auxiliary: Tensor
-    layout: SequenceLayout
-
-    def to(self, device: torch.device) -> Group:
-        """Copy to a device; the layout is made there."""
-        return Group(self.ids.to(device), self.targets.to(device), self.patches.to(device),
-                     self.auxiliary.to(device), self.layout.to(device))
-
-
-class WindowSampler:
-    """Draws groups of sequences from the episodes below some folders.
+class WindowSource:
+    """Draws windows from the episodes of one specification.
 
     cache  where the tokenised timesteps are kept for the next start; None: in memory
+
+    Raises EpisodeError where no episode serves.
     """
 
-    def __init__(self, spec: TimestepSpec, settings: DataSettings, seed: int,
+    def __init__(self, name: str, spec: TimestepSpec, episodes: Found, settings: SourceSettings,
                  cache: Path | None = None) -> None:
-        self.settings = settings
+        self.name, self.spec, self.settings, self.episodes = name, spec, settings, episodes
         self.tokenizer = TimestepTokenizer(spec)
-        self._seed = seed
-        found = [list_episodes(Path(folder), spec.hash) for folder in settings.folders]
-        usable = [[(path, info) for path, info in episodes if info.length >= settings.timesteps
-                   and (info.success or info.source == 'policy')] for episodes in found]
-        self.episodes = [item for items in usable for item in items[:settings.episodes or None]]
-        if not self.episodes:
-            raise EpisodeError(f'none of {sum(map(len, found))} episodes is successful and has '
-                               f'{settings.timesteps} timesteps (data.timesteps)')
         lengths = np.array([info.length for _, info in self.episodes])
         self._first = np.cumsum(lengths) - lengths  # row of each episode's first timestep
         self._starts = lengths - settings.timesteps + 1
@@ -71,7 +45,7 @@ class WindowSampler:
         self._ends = np.cumsum(self._starts * weights)
         self._mates: dict[tuple[str, str], list[int]] = {}
         for number, (_, info) in enumerate(self.episodes):
-            if info.success:
+            if info.success is not False:
                 for source in (info.source, ''):
                     self._mates.setdefault((_told(info), source), []).append(number)
         lonely = next((_told(info) for _, info in self.episodes if not info.extra.get(REHEARSAL)
@@ -80,8 +54,8 @@ class WindowSampler:
             raise EpisodeError(f'no episode of {lonely!r} is successful, expected at least one to '
                                'serve as a prompt; collect one, or set data.prompt_fraction and '
                                'data.named_fraction to 0')
-        self.auxiliary, self._mean, self._std = self._measure_targets()
-        self._columns = tokenise(self.episodes, self.tokenizer, self.auxiliary, cache)
+        self.targets = self._measure_targets()
+        self._columns = tokenise(self.episodes, self.tokenizer, self.targets.sizes, cache)
         self._layouts: dict[tuple[int, int, int], SequenceLayout] = {}
 
     @property
@@ -90,18 +64,27 @@ class WindowSampler:
         return sum(info.length for _, info in self.episodes)
 
     @property
-    def auxiliary_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the training-only targets."""
-        return self._mean, self._std
+    def longest_prompt(self) -> int:
+        """Tokens of a prompt's demonstration."""
+        return self.settings.prompt_timesteps * len(self.tokenizer.layout())
+
+    @property
+    def tasks(self) -> set[str]:
+        """Of the episodes, by name."""
+        return {info.task for _, info in self.episodes if info.task}
+
+    @property
+    def sentences(self) -> set[str]:
+        """Of the episodes."""
+        return {info.sentence for _, info in self.episodes if info.sentence}
 
     def place(self, device: torch.device) -> None:
         """Keep the timesteps on a CUDA device where half of its free memory holds them."""
         if device.type == 'cuda' and self._columns.bytes < torch.cuda.mem_get_info(device)[0] / 2:
             self._columns = self._columns.to(device)
 
-    def batch(self, step: int, size: int, rank: int = 0) -> list[Group]:
+    def draw(self, rng: np.random.Generator, size: int) -> list[Group]:
         """Return ``size`` sequences as groups of equal layout."""
-        rng = np.random.default_rng((self._seed, step, rank))
         prompted = round(size * self.settings.prompt_fraction)
         worded = round(size * self.settings.sentence_fraction)
         named = round(size * self.settings.named_fraction)
@@ -162,14 +145,15 @@ class WindowSampler:
         index = torch.from_numpy(rows).to(columns.ids.device)
         ids = columns.ids[index].long()  # (B, m, K)
         targets = ids.clone()
-        targets[..., -columns.labels.shape[-1]:] = columns.labels[index].long()
+        targets[..., ids.shape[-1] - columns.labels.shape[-1]:] = columns.labels[index].long()
         said = torch.from_numpy(words).long().to(index.device)
         ids, targets = (torch.cat([tokens[:, :shown].flatten(1), said,
                                    tokens[:, shown:].flatten(1)], 1) for tokens in (ids, targets))
         auxiliary = columns.auxiliary[index[:, -self.settings.timesteps:]]
-        mean, std = (torch.from_numpy(scale).to(index.device) for scale in self.auxiliary_scale)
+        mean, std = (torch.from_numpy(scale).to(index.device)
+                     for scale in (self.targets.mean, self.targets.std))
         return Group(ids, targets, columns.patches[index].flatten(1, 2), (auxiliary - mean) / std,
-                     self._layout(shown, words.shape[1], rows.shape[1] - shown))
+                     self._layout(shown, words.shape[1], rows.shape[1] - shown), self.name)
 
     def _layout(self, shown: int, words: int, timesteps: int) -> SequenceLayout:
         key = shown, words, timesteps
@@ -179,10 +163,10 @@ class WindowSampler:
             self._layouts[key] = sequence_layout(prompt + [one] * timesteps, len(prompt))
         return self._layouts[key]
 
-    def _measure_targets(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+    def _measure_targets(self) -> Targets:
         """Return the sizes, mean and deviation of the training-only targets."""
         if not self.settings.auxiliary:
-            return {}, np.zeros(0, np.float32), np.ones(0, np.float32)
+            return Targets()
         some = self.episodes[::max(1, len(self.episodes) // 50)]
         data = [read_slice(path, 0, info.length)['target'] for path, info in some]
         data = [targets for targets in data if targets]  # a real robot's episodes have none
@@ -191,10 +175,51 @@ class WindowSampler:
                                'targets; set it to false')
         names = sorted(data[0])
         table = np.concatenate([np.concatenate([d[n] for n in names], axis=1) for d in data])
-        return ({n: data[0][n].shape[1] for n in names}, table.mean(0),
-                np.maximum(table.std(0), 1e-3))
+        return Targets({n: data[0][n].shape[1] for n in names}, table.mean(0),
+                       np.maximum(table.std(0), 1e-3))
+
+
+def find_episodes(domain: Domain, settings: SourceSettings
+                  ) -> dict[str, tuple[TimestepSpec, Found]]:
+    """Return the episodes that serve, by their body: each body has a specification of its own.
+
+    Raises EpisodeError where there is none of the domain's.
+    """
+    specs = {domain.specification(task).hash: (domain.task(task).body, domain.specification(task))
+             for task in settings.tasks or domain.tasks or ('',)}
+    found: dict[str, tuple[TimestepSpec, Found]] = {}
+    total, foreign = 0, ''
+    for folder in settings.folders:
+        kept: dict[str, int] = {}
+        for path, info in list_episodes(Path(folder)):
+            total += 1
+            if info.spec_hash not in specs:
+                foreign = f'{path} was recorded with specification {info.spec_hash}'
+                continue
+            body, spec = specs[info.spec_hash]
+            if not _serves(domain, settings, info):
+                continue
+            kept[body] = kept.get(body, 0) + 1
+            if not settings.episodes or kept[body] <= settings.episodes:
+                found.setdefault(body, (spec, []))[1].append((path, info))
+    if not found and foreign:
+        raise EpisodeError(f'{foreign}, expected {", ".join(specs)} of {domain.name}; no episode '
+                           f'in {", ".join(settings.folders)} has that')
+    if not found:
+        raise EpisodeError(f'none of {total} episodes is successful and has '
+                           f'{settings.timesteps} timesteps (data.timesteps)')
+    return found
+
+
+def _serves(domain: Domain, settings: SourceSettings, info: EpisodeInfo) -> bool:
+    """Whether an episode may be learnt from; where a policy acted an expert labelled it all."""
+    of_task = not settings.tasks or info.task in settings.tasks
+    return of_task and info.length >= settings.timesteps and (
+        info.source == 'policy' or domain.usable(info.success, info.normalised))
 
 
 def _told(info: EpisodeInfo) -> str:
     """Return what an episode shows: a task such as stack_any_pair has several sentences."""
     return info.sentence or info.task
+
+

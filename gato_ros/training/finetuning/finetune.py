@@ -20,7 +20,7 @@ from gato_ros.config import to_dict
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, read_info
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.mcap_file import BagError
-from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, require_match
+from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import RobotSpec
 from gato_ros.training.finetuning.rehearsal import rehearse
@@ -65,7 +65,7 @@ def prepare(demos: Path, out: Path, robot: RobotSpec, start_from: Path, name: st
     """
     checkpoint = load_checkpoint(start_from)
     config = checkpoint.config
-    require_match(config, robot.timestep())
+    known = config.domain(robot.timestep())
     in_hindsight = (not as_sent and robot.teleoperation is not None and bool(robot.kinematics)
                     and robot.interface == 'effort')
     folder = out / 'episodes' / ('in_hindsight' if in_hindsight else 'as_sent')
@@ -75,8 +75,8 @@ def prepare(demos: Path, out: Path, robot: RobotSpec, start_from: Path, name: st
                        f'expected at least one: {next(iter(refused.values()), "it holds none")}')
     shown = {info.sentence for info in episodes.values()}
     given = {'robot': robot.name, 'data.folders': [str(folder)],
-             'model': str(_model_file(out, config)), **_kept(config, len(shown))}
-    old = sorted(set(config.provenance.get('sentences', ())) - shown) if keep else []
+             'model': str(_model_file(out, config)), **_kept(config, known, len(shown))}
+    old = sorted(set(known.sentences) - shown) if keep else []
     length = sum(info.length for info in episodes.values())
     if old:
         beside = out / 'episodes' / 'rehearsal'
@@ -118,16 +118,27 @@ def _model_file(out: Path, config: CheckpointConfig) -> Path:
     return file
 
 
-def _kept(config: CheckpointConfig, shown: int) -> dict[str, Any]:
+def _kept(config: CheckpointConfig, known: DomainConfig, shown: int) -> dict[str, Any]:
     """Return the settings that stay as the checkpoint was trained, as far as it says them.
 
     shown  different sentences: where all demonstrations show one thing, none can teach to read it
     """
     trained = config.provenance.get('settings', {})
-    flat = {**trained, **{f'data.{key}': value for key, value in trained.get('data', {}).items()}}
+    flat = {**trained, **{f'data.{key}': value
+                          for key, value in _source(config, known, trained).items()}}
     kept = {key: flat[key] for key in KEPT if key in flat}
     if shown == 1 and any(key in kept for key in SHOWN):
         told = 'data.sentence_fraction'
         kept |= {told: sum(kept.get(key, 0.0) for key in (told, *SHOWN)),
                  **dict.fromkeys(SHOWN, 0.0)}
-    return {'window_timesteps': config.window_timesteps, 'temperature': config.temperature, **kept}
+    return {'window_timesteps': known.window_timesteps, 'temperature': known.temperature, **kept}
+
+
+def _source(config: CheckpointConfig, known: DomainConfig, trained: Mapping[str, Any]
+            ) -> Mapping[str, Any]:
+    """Return the settings of the source that taught a domain, {} where nothing says them."""
+    if trained.get('data'):
+        return trained['data']
+    name = next(name for name, domain in config.domains.items() if domain is known)
+    return next((line for line in trained.get('mixture') or ()
+                 if name in (line.get('name'), line.get('domain'))), {})

@@ -16,7 +16,7 @@ from pathlib import Path
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, read_slice
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.spec import Observation
-from gato_ros.training.data.dataset import REHEARSAL
+from gato_ros.training.data.windows import REHEARSAL
 
 MOST = 20_000  # timesteps to answer, unless the demonstrations are more
 

@@ -1,0 +1,63 @@
+"""One optimiser step, its random numbers, and the weights that a run begins with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gato_ros.config import ConfigError
+from gato_ros.model.gato import Gato
+from gato_ros.training.data.group import Group
+from gato_ros.training.settings import TrainSettings
+
+
+def seed_of(*numbers: int) -> int:
+    """Return the seed of a step's random numbers from the run's seed, the step and the rank.
+
+    Written out is what CPython 3.8 to 3.14 calls the hash of a tuple (xxHash, 64 bits), which the
+    first runs were seeded by, so that they go on bit for bit with any interpreter.
+    """
+    total, bits = 2870177450012600261, 2**64 - 1
+    for number in numbers:
+        total = (total + (number % (2**61 - 1)) * 14029467366897019727) & bits
+        total = ((total << 31 | total >> 33) * 11400714785074694791) & bits
+    total = (total + (len(numbers) ^ (2870177450012600261 ^ 3527539))) & bits
+    signed = total - 2**64 if total >= 2**63 else total
+    return signed % 2**63
+
+
+def optimise(module: nn.Module, groups: list[Group], optimizer: torch.optim.Optimizer,
+             settings: TrainSettings, device: torch.device) -> dict[str, Tensor]:
+    """Take one step down the loss of a batch; return the parts of the loss."""
+    with torch.autocast(device.type, dtype=settings.dtype, enabled=settings.autocast):
+        loss, parts = module(groups)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+    optimizer.step()
+    return parts
+
+
+def make_optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:
+    """AdamW with the paper's betas; norms, biases and tables do not decay."""
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    matrices = [p for n, p in learning.items()
+                if p.dim() >= 2 and 'embedding.' not in n and '_bias' not in n]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in learning.values() if id(p) not in chosen]
+    return torch.optim.AdamW(
+        [{'params': matrices, 'weight_decay': settings.weight_decay},
+         {'params': others, 'weight_decay': 0.0}],
+        lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
+
+
+def take_weights(model: Gato, source: Gato) -> None:
+    """Copy every weight of ``source`` that fits; the auxiliary heads may differ or be missing."""
+    mine = model.state_dict()
+    found = {k: v for k, v in source.state_dict().items()
+             if k in mine and v.shape == mine[k].shape}
+    missing = [k for k in mine if k not in found and not k.startswith('auxiliary_head')]
+    if missing:
+        raise ConfigError(f'the starting checkpoint does not fit the model: {missing[0]} has '
+                          f'another shape; choose the same model')
+    model.load_state_dict(found, strict=False)
