@@ -20,7 +20,6 @@ from gato_ros.policy.checkpoint import (
     Checkpoint,
     checkpoint_hash,
     load_checkpoint,
-    require_match,
 )
 from gato_ros.robot import load_robot
 
@@ -100,7 +99,7 @@ def parse_looks(looks: str) -> tuple[str, ...]:
 def open_checkpoint(settings: EvaluateSettings) -> Checkpoint:
     """Read the checkpoint; CheckpointError when it is damaged or made for another robot."""
     checkpoint = load_checkpoint(settings.checkpoint)
-    require_match(checkpoint.config, load_robot(settings.robot).timestep())
+    checkpoint.config.domain(load_robot(settings.robot).timestep())
     return checkpoint
 
 
@@ -115,8 +114,8 @@ def fingerprints(settings: EvaluateSettings) -> dict[str, str]:
                                    for name in ('stacking.xml', 'randomisation.yaml'))]
     policy: list[bytes] = []
     if not POLICY_ACTORS.isdisjoint(settings.actors):
-        config = open_checkpoint(settings).config
-        temperature = config.temperature if settings.temperature is None else settings.temperature
+        domain = open_checkpoint(settings).config.domain(load_robot(settings.robot).timestep())
+        temperature = domain.temperature if settings.temperature is None else settings.temperature
         policy = [checkpoint_hash(settings.checkpoint).encode(), str(float(temperature)).encode(),
                   torch.__version__.encode(), *_contents(_POLICY)]
     return {actor: _digest([*world, *policy] if actor in POLICY_ACTORS else world)

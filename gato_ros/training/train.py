@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,15 @@ import gato_ros
 from gato_ros.config import ConfigError, from_dict, read_yaml, to_dict
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato, count_parameters
-from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.policy.checkpoint import (
+    CheckpointConfig,
+    DomainConfig,
+    load_checkpoint,
+    save_checkpoint,
+)
 from gato_ros.robot import load_robot
 from gato_ros.tokens.context import CAPACITY
+from gato_ros.tokens.text import load_text
 from gato_ros.training import processes
 from gato_ros.training.data.dataset import Group, WindowSampler
 from gato_ros.training.finetuning.low_rank import adapt, merged
@@ -72,7 +79,8 @@ class _Run:
         if settings.batch % process.world:
             raise ConfigError(f'batch is {settings.batch}, expected a multiple of the '
                               f'{process.world} processes')
-        spec = load_robot(settings.robot).timestep()
+        robot = load_robot(settings.robot)
+        spec = robot.timestep()
         if process.rank > 0:
             distributed.barrier()  # the first process tokenises, the others find it done
         self.sampler = WindowSampler(spec, settings.data, settings.seed, out / 'columns')
@@ -89,8 +97,9 @@ class _Run:
         if start_from is not None:
             source = load_checkpoint(start_from)
             _take_weights(model, source.model)
-            self.tasks |= set(source.config.provenance.get('tasks', ()))
-            self.sentences |= set(source.config.provenance.get('sentences', ()))
+            for known in source.config.domains.values():
+                self.tasks |= set(known.tasks)
+                self.sentences |= set(known.sentences)
             names |= source.config.names_demonstrations
         if settings.rank:
             adapt(model, settings.rank)
@@ -98,10 +107,11 @@ class _Run:
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = make_optimizer(self.model, settings)
         self.step = 0
-        self.config = CheckpointConfig(
-            arch, spec, self.model.auxiliary, window_timesteps=settings.window_timesteps,
-            window_tokens=_window_tokens(self.sampler, settings),
-            temperature=settings.temperature, names_demonstrations=names)
+        domain = DomainConfig(
+            spec, _window_tokens(self.sampler, settings), settings.window_timesteps,
+            settings.temperature, tuple(sorted(self.tasks)), tuple(sorted(self.sentences)))
+        self.config = CheckpointConfig(arch, {robot.name: domain}, self.model.auxiliary, names,
+                                       load_text().hash)
         self._resume()
 
     def go(self, validate: Validate | None) -> Path:
@@ -228,10 +238,8 @@ class _Run:
         provenance: dict[str, Any] = {
             'settings': to_dict(self.settings), 'step': self.step,
             'episodes': len(self.sampler.episodes), 'timesteps': self.sampler.timesteps,
-            'tasks': sorted(self.tasks), 'sentences': sorted(self.sentences),
             'version': gato_ros.__version__}
-        config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
-                           'checkpoint')
+        config = replace(self.config, provenance=provenance)
         save_checkpoint(self.out / 'checkpoint', config, merged(self.average))
 
 

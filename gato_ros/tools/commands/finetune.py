@@ -68,6 +68,7 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
 
 def _known(checkpoint: Path) -> tuple[str, ...]:
     """Return the simulator's tasks that a checkpoint was trained on, as far as it says."""
-    provenance = load_checkpoint(checkpoint).config.provenance
-    said = provenance.get('tasks') or provenance.get('settings', {}).get('validate_tasks', ())
+    config = load_checkpoint(checkpoint).config
+    said = [task for domain in config.domains.values() for task in domain.tasks]
+    said = said or config.provenance.get('settings', {}).get('validate_tasks', ())
     return tuple(sorted({name for words in said if (name := known_task(words, words))}))

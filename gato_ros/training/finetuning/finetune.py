@@ -20,7 +20,7 @@ from gato_ros.config import to_dict
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, read_info
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.mcap_file import BagError
-from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, require_match
+from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import RobotSpec
 from gato_ros.training.finetuning.rehearsal import rehearse
@@ -65,7 +65,7 @@ def prepare(demos: Path, out: Path, robot: RobotSpec, start_from: Path, name: st
     """
     checkpoint = load_checkpoint(start_from)
     config = checkpoint.config
-    require_match(config, robot.timestep())
+    domain = config.domain(robot.timestep())
     in_hindsight = (not as_sent and robot.teleoperation is not None and bool(robot.kinematics)
                     and robot.interface == 'effort')
     folder = out / 'episodes' / ('in_hindsight' if in_hindsight else 'as_sent')
@@ -75,8 +75,8 @@ def prepare(demos: Path, out: Path, robot: RobotSpec, start_from: Path, name: st
                        f'expected at least one: {next(iter(refused.values()), "it holds none")}')
     shown = {info.sentence for info in episodes.values()}
     given = {'robot': robot.name, 'data.folders': [str(folder)],
-             'model': str(_model_file(out, config)), **_kept(config, len(shown))}
-    old = sorted(set(config.provenance.get('sentences', ())) - shown) if keep else []
+             'model': str(_model_file(out, config)), **_kept(config, domain, len(shown))}
+    old = sorted(set(domain.sentences) - shown) if keep else []
     length = sum(info.length for info in episodes.values())
     if old:
         beside = out / 'episodes' / 'rehearsal'
@@ -118,7 +118,7 @@ def _model_file(out: Path, config: CheckpointConfig) -> Path:
     return file
 
 
-def _kept(config: CheckpointConfig, shown: int) -> dict[str, Any]:
+def _kept(config: CheckpointConfig, domain: DomainConfig, shown: int) -> dict[str, Any]:
     """Return the settings that stay as the checkpoint was trained, as far as it says them.
 
     shown  different sentences: where all demonstrations show one thing, none can teach to read it
@@ -130,4 +130,4 @@ def _kept(config: CheckpointConfig, shown: int) -> dict[str, Any]:
         told = 'data.sentence_fraction'
         kept |= {told: sum(kept.get(key, 0.0) for key in (told, *SHOWN)),
                  **dict.fromkeys(SHOWN, 0.0)}
-    return {'window_timesteps': config.window_timesteps, 'temperature': config.temperature, **kept}
+    return {'window_timesteps': domain.window_timesteps, 'temperature': domain.temperature, **kept}
