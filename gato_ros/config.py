@@ -77,9 +77,7 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
             raise ConfigError(f'{where}: key {name!r} is missing')
     try:
         return cls(**values)
-    except ConfigError:
-        raise
-    except ValueError as error:
+    except ValueError as error:  # it says what is wrong with the values, not where they stand
         raise ConfigError(f'{where}: {error}') from error
 
 

@@ -19,6 +19,11 @@ class LayerCache:
     values: Tensor
     distances: Tensor
 
+    def beside(self, slots: int) -> LayerCache:
+        """Make the empty ring of another sequence; the distances are the same tensor."""
+        shape = (self.keys.shape[0], slots, self.keys.shape[2])
+        return LayerCache(self.keys.new_zeros(shape), self.values.new_zeros(shape), self.distances)
+
     def write(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Put new keys and values, (H, T, key_size), into their slots."""
         self.keys.index_copy_(1, slots, keys)

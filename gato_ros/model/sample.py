@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def waits(count: int, generator: torch.Generator) -> Tensor:
-    """Draw float32[count], logarithms of exponential draws: Gumbel's noise, negated."""
+def gumbel_noise(count: int, generator: torch.Generator) -> Tensor:
+    """Draw Gumbel's noise, negated, float32[count]: logarithms of exponential draws."""
     return torch.empty(count).exponential_(generator=generator).log_()
 
 
@@ -15,7 +15,7 @@ def pick(logits: Tensor, temperature: float = 0.0, noise: Tensor | None = None) 
     """Return the index of the largest of logits (..., n), or a sample where noise is given.
 
     argmax(logits / t - noise) is distributed as softmax(logits / t) when noise comes from
-    :func:`waits`.
+    :func:`gumbel_noise`.
     """
     if noise is None:
         return logits.argmax(dim=-1)

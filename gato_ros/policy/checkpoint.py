@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from safetensors.torch import load_file, save_file
 from gato_ros.config import ConfigError, from_dict, to_dict
 from gato_ros.model.architecture import Architecture
 from gato_ros.model.gato import Gato
+from gato_ros.policy.memory import available_memory
 from gato_ros.spec import TimestepSpec
 from gato_ros.tokens.context import CAPACITY
+from gato_ros.tokens.text import load_text
 
-FORMAT = 1
+FORMAT = 2  # what is written; 1 is read, too
+LARGEST_WINDOW = 2**16  # tokens or timesteps: more is a mistake, no memory would hold the ring
+HOTTEST = 100.0  # beyond it, all tokens are as good as equally likely
 ASSETS = Path(__file__).resolve().parent.parent / 'assets'
 SHIPPED = ASSETS / 'checkpoint'  # red on blue, the surest
 ANY_PAIR = ASSETS / 'any_pair'  # which block goes where is in the prompt
@@ -33,17 +37,84 @@ class CheckpointError(ValueError):
 
 
 @dataclass(frozen=True)
-class CheckpointConfig:
-    """What ``config.json`` holds.
+class DomainConfig:
+    """One domain that the weights know; a robot is one, too.
 
-    timestep       the specification that the tokens follow
-    auxiliary      training-only targets that the weights have a head for: name -> size
+    timestep       the specification that its tokens follow
     window_tokens  slots of the context window
     window_timesteps  largest number of visible timesteps, null: all that fit
     temperature    of the action tokens; 0 takes the likeliest
+    tasks, sentences  what it was trained on, and in which words
+    """
+
+    timestep: TimestepSpec
+    window_tokens: int = CAPACITY
+    window_timesteps: int | None = None
+    temperature: float = 0.0
+    tasks: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ('window_tokens', 'window_timesteps'):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= LARGEST_WINDOW:
+                raise ConfigError(f'{name} is {value}, expected 1 to {LARGEST_WINDOW}')
+        if not 0 <= self.temperature <= HOTTEST:  # false for NaN, too
+            raise ConfigError(f'temperature is {self.temperature}, expected 0 to {HOTTEST:g}')
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What ``config.json`` holds.
+
+    domains        what the weights know, by name
+    auxiliary      training-only targets that the weights have a head for: name -> size
     names_demonstrations  whether it has learnt to say in words what a demonstration shows
+    text_model     hash of the text model that it was trained with; '' is not checked
     provenance     data, seeds, steps, code version: for people
     """
+
+    architecture: Architecture
+    domains: dict[str, DomainConfig]
+    auxiliary: dict[str, int] = field(default_factory=dict)
+    names_demonstrations: bool = False
+    text_model: str = ''
+    provenance: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if not self.domains:
+            raise ConfigError('domains is empty, expected at least one')
+
+    def domain(self, wanted: str | TimestepSpec) -> DomainConfig:
+        """Return a domain by its name, or the first one of exactly this specification.
+
+        Raises CheckpointError for a name that is not there, and for another specification: it
+        names the first field that differs from the domain that is most like it.
+        """
+        known = ', '.join(self.domains)
+        if isinstance(wanted, str):
+            if wanted not in self.domains:
+                raise CheckpointError(f'the checkpoint has no domain {wanted!r}, expected one of '
+                                      f'those that it was trained on: {known}')
+            return self.domains[wanted]
+        differ = {}
+        for name, domain in self.domains.items():
+            if domain.timestep == wanted:
+                return domain
+            differ[name] = _differences(domain.timestep, wanted)
+        nearest = min(differ, key=lambda name: len(differ[name]))
+        key, theirs, ours = differ[nearest][0]
+        raise CheckpointError(
+            f'the checkpoint ({self.domains[nearest].timestep.hash}) and the robot '
+            f'({wanted.hash}) differ: {key} is {theirs} in the checkpoint and {ours} in the '
+            f"robot's YAML" + (f' (in {nearest!r}, the nearest of its domains: {known})'
+                               if len(differ) > 1 else ''))
+
+
+@dataclass(frozen=True)
+class _Format1:
+    """What ``config.json`` held when a checkpoint knew one domain."""
 
     architecture: Architecture
     timestep: TimestepSpec
@@ -53,7 +124,17 @@ class CheckpointConfig:
     temperature: float = 0.0
     names_demonstrations: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = 1
+
+    def convert(self) -> CheckpointConfig:
+        """Return the same in today's format; it does not say which text model it was."""
+        said = (self.provenance.get(key) for key in ('tasks', 'sentences'))
+        tasks, sentences = (tuple(map(str, words)) if isinstance(words, list) else ()
+                            for words in said)
+        domain = DomainConfig(self.timestep, self.window_tokens, self.window_timesteps,
+                              self.temperature, tasks, sentences)
+        return CheckpointConfig(self.architecture, {'stacking': domain}, self.auxiliary,
+                                self.names_demonstrations, provenance=self.provenance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +144,11 @@ class Checkpoint:
     config: CheckpointConfig
     model: Gato
     folder: Path
+
+    @cached_property
+    def hash(self) -> str:
+        """As :func:`checkpoint_hash` says of the folder."""
+        return checkpoint_hash(self.folder)
 
 
 def save_checkpoint(folder: Path, config: CheckpointConfig, weights: dict[str, torch.Tensor],
@@ -91,20 +177,14 @@ def save_checkpoint(folder: Path, config: CheckpointConfig, weights: dict[str, t
 def load_checkpoint(folder: str | Path = SHIPPED, device: str = 'cpu') -> Checkpoint:
     """Read a checkpoint for inference, in float32.
 
-    Raises CheckpointError when a file is missing, truncated, of another format, when the weights
-    do not fit the architecture that ``config.json`` states, or do not fit into memory.
+    Raises CheckpointError when a file is missing, truncated, of another format or text model, when
+    the weights do not fit the architecture that ``config.json`` states, or do not fit into memory.
     """
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f'{folder} is no checkpoint: {name} is missing')
-    try:
-        data = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
-        config = from_dict(CheckpointConfig, data, str(folder / CONFIG))
-    except (ConfigError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f'{folder / CONFIG} is not usable: {error}') from error
-    if config.format != FORMAT:
-        raise CheckpointError(f'{folder / CONFIG}: format is {config.format}, expected {FORMAT}')
+    config = _read_config(folder / CONFIG)
     with torch.device('meta'):
         model = Gato(config.architecture, config.auxiliary)
     _require_memory(folder, 4 * sum(v.numel() for v in model.state_dict().values()))
@@ -140,6 +220,24 @@ def checkpoint_hash(folder: str | Path = SHIPPED) -> str:
     return total.hexdigest()[:12]
 
 
+def _read_config(file: Path) -> CheckpointConfig:
+    """Read either format; refuse the weights of another text model."""
+    try:
+        data = json.loads(file.read_text(encoding='utf-8'))
+        number = data.get('format', 1) if isinstance(data, dict) else FORMAT
+        if number not in (1, FORMAT):
+            raise ConfigError(f'format is {number!r}, expected 1 or {FORMAT}')
+        config = (from_dict(_Format1, data, CONFIG).convert() if number == 1
+                  else from_dict(CheckpointConfig, data, CONFIG))
+    except (ValueError, OSError, RecursionError) as error:
+        raise CheckpointError(f'{file} is not usable: {error}') from error
+    if config.text_model and config.text_model != (here := load_text().hash):
+        raise CheckpointError(f'{file.parent} was trained with the text model '
+                              f'{config.text_model}, this package has {here}, in which its tokens '
+                              'are other words; take the package that it was trained with')
+    return config
+
+
 def _require_memory(folder: Path, needed: int) -> None:
     """Refuse what Linux would promise memory for and then kill the process over."""
     free = available_memory()
@@ -148,38 +246,11 @@ def _require_memory(folder: Path, needed: int) -> None:
                               f'{free / 2**30:.1f} GiB are free; take a smaller checkpoint')
 
 
-def available_memory(root: Path = Path('/')) -> float:
-    """Return the bytes that can be taken without pushing anything out; infinity if unknown.
-
-    A container's limit counts, too: both versions of control groups, as a container sees them.
-    """
-    free = float('inf')
-    with suppress(OSError, IndexError):
-        text = (root / 'proc/meminfo').read_text(encoding='ascii')
-        free = 1024.0 * int(text.split('MemAvailable:')[1].split()[0])
-    for folder, limit, used, cached in (
-            ('', 'memory.max', 'memory.current', '\ninactive_file '),
-            ('memory', 'memory.limit_in_bytes', 'memory.usage_in_bytes',
-             '\ntotal_inactive_file ')):
-        group = root / 'sys/fs/cgroup' / folder
-        with suppress(OSError, IndexError, ValueError):  # not there, or no limit
-            spare = (group / 'memory.stat').read_text().split(cached)[1].split()[0]
-            free = min(free, int((group / limit).read_text())
-                       - int((group / used).read_text()) + float(spare))
-    return free
-
-
-def require_match(checkpoint: CheckpointConfig, running: TimestepSpec) -> None:
-    """Refuse a checkpoint of another robot: CheckpointError names the first field that differs."""
-    if checkpoint.timestep == running:
-        return
-    theirs, ours = _flat(to_dict(checkpoint.timestep)), _flat(to_dict(running))
-    for key in [*ours, *theirs]:
-        if theirs.get(key) != ours.get(key):
-            raise CheckpointError(
-                f'the checkpoint ({checkpoint.timestep.hash}) and the robot ({running.hash}) '
-                f'differ: {key} is {theirs.get(key, "absent")} in the checkpoint and '
-                f'{ours.get(key, "absent")} in the robot\'s YAML')
+def _differences(theirs: TimestepSpec, ours: TimestepSpec) -> list[tuple[str, Any, Any]]:
+    """Return every field that differs: its path, and the value on both sides."""
+    one, other = _flat(to_dict(theirs)), _flat(to_dict(ours))
+    return [(key, one.get(key, 'absent'), other.get(key, 'absent'))
+            for key in dict.fromkeys([*other, *one]) if one.get(key) != other.get(key)]
 
 
 def _flat(value: Any, key: str = 'timestep') -> dict[str, Any]:

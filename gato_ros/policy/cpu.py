@@ -7,6 +7,7 @@ A call holds no lock of the interpreter: other threads of the process run meanwh
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import hashlib
 import os
@@ -24,8 +25,8 @@ import torch
 from torch import Tensor
 
 from gato_ros.model.gato import Gato
-from gato_ros.policy.checkpoint import available_memory
 from gato_ros.policy.engine import EngineError, Place, require_room
+from gato_ros.policy.memory import available_memory
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
 
@@ -45,6 +46,59 @@ class Sizes(ctypes.Structure):
         'half_ring', 'threads')]
 
 
+class _Weights:
+    """A model's weights in panels, however many sequences read them."""
+
+    def __init__(self, model: Gato, half: bool) -> None:
+        arch = model.arch
+        self.model, self.library = model, _library()
+        self._sizes = {'layers': arch.layers, 'width': arch.width, 'heads': arch.heads,
+                       'key': arch.key_size, 'feedforward': arch.feedforward,
+                       'max_distance': arch.max_distance, 'half': half}
+        self.handle = ctypes.c_void_p(self.library.gato_weights(ctypes.byref(self.sizes())))
+        if not self.handle:
+            raise EngineError('memory does not suffice for a second copy of the weights')
+        for number, block in enumerate(model.blocks):
+            attention, feedforward = block.attention, block.feedforward
+            self._copy('gato_layer', number, from_=[
+                block.norm1.weight, block.norm1.bias, attention.query.weight,
+                attention.key_value.weight, attention.out.weight, attention.content_bias,
+                attention.distance_bias, block.norm2.weight, block.norm2.bias,
+                feedforward.hidden.weight, feedforward.out.weight])
+        encoder = model.embedding.patches
+        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups, from_=[  # channels last
+            encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
+            encoder.conv2.weight.permute(0, 2, 3, 1),
+            encoder.out.weight.unflatten(1, (arch.patch_channels, -1)).transpose(1, 2),
+            encoder.stem.bias, encoder.conv1.bias, encoder.conv2.bias, encoder.out.bias,
+            encoder.norm1.weight, encoder.norm1.bias, encoder.norm2.weight, encoder.norm2.bias])
+        self._ends = [_floats(w) for w in (model.embedding.table.weight,
+                                           model.embedding.local.weight, model.norm.weight,
+                                           model.norm.bias)]  # the first two are only borrowed
+        self.library.gato_ends(self.handle, *(w.data_ptr() for w in self._ends))
+
+    def __del__(self) -> None:
+        if getattr(self, 'handle', None):
+            self.library.gato_free_weights(self.handle)
+
+    def sizes(self, **own: int) -> Sizes:
+        """Return the sizes of the weights and, where given, those that are a sequence's own."""
+        return Sizes(**self._sizes, **own)
+
+    def turn_distances(self, half_ring: bool) -> None:
+        """Have the distances as a ring in float16, or in float32, needs them."""
+        for number, layer in enumerate(self.model.new_cache(1)):
+            distances = _floats(layer.distances)
+            if not self.library.gato_distances(self.handle, number, half_ring,
+                                               distances.data_ptr()):
+                raise EngineError('memory does not suffice for the distances')
+
+    def _copy(self, function: str, *numbers: int, from_: Sequence[Tensor | None]) -> None:
+        floats = [_floats(w) for w in from_]
+        if not getattr(self.library, function)(self.handle, *numbers, _pointers(floats)):
+            raise EngineError('memory does not suffice for a second copy of the weights')
+
+
 class NativeEngine:
     """Patch encoder, blocks and head in C++, with weights in panels.
 
@@ -55,61 +109,63 @@ class NativeEngine:
     Raises EngineError without a compiler or memory.
     """
 
+    stride = 1
+
     def __init__(self, model: Gato, slots: int, half: bool | None = None,
                  half_ring: bool | None = None, threads: int | None = None) -> None:
-        arch = model.arch
         if model.device.type != 'cpu':
             raise EngineError(f'the native engine computes on the CPU, the model is on '
                               f'{model.device}')
         if half is None:
             half = all(torch.equal(w, w.bfloat16().float()) for part in (model.blocks, (
                 model.embedding.table,)) for m in part for w in m.parameters() if w.dim() == 2)
-        if half_ring is None:
-            half_ring = half and 8 * arch.layers * slots * arch.heads * arch.key_size > WHOLE_RING
-        self.name = f'native {"bfloat16" if half else "float32"}' + ', float16 ring' * half_ring
+        self._model, self._library = model, _library()
+        self._half, self._asked = half, half_ring
+        self._threads = threads or torch.get_num_threads()
+        self._places: dict[tuple[bytes, bytes], Tensor] = {}  # what a camera's patches have added
+        copied = (2 if half else 4) * sum(w.numel() for b in model.blocks for w in b.parameters())
+        self._require_room(slots, copied)
+        self._weights = _Weights(model, half)
+        self._begin(slots)
+
+    def another(self, slots: int, block: int = 0) -> NativeEngine:
+        other = copy.copy(self)
+        other._handle = None  # a sequence has one owner
+        other._require_room(slots)
+        other._begin(slots)
+        return other
+
+    def _begin(self, slots: int) -> None:
+        """Take memory for a sequence over the weights."""
+        half_ring = self._rounds(slots)
+        self.name = (f'native {"bfloat16" if self._half else "float32"}'
+                     + ', float16 ring' * half_ring)
         self.bound = 0.2 if half_ring else 1e-3
-        self._model = model
-        self._library = _library()
-        copy = (2 if half else 4) * sum(w.numel() for b in model.blocks for w in b.parameters())
-        ring = ((2 if half_ring else 4) * arch.layers * arch.heads * arch.key_size
-                * (2 * slots + arch.max_distance))
-        require_room(copy + ring, available_memory())
-        sizes = Sizes(arch.layers, arch.width, arch.heads, arch.key_size, arch.feedforward, slots,
-                      arch.max_distance, half, half_ring, threads or torch.get_num_threads())
-        self._handle = ctypes.c_void_p(self._library.gato_new(ctypes.byref(sizes)))
+        self._weights.turn_distances(half_ring)
+        sizes = self._weights.sizes(slots=slots, half_ring=half_ring, threads=self._threads)
+        self._handle: ctypes.c_void_p | None = ctypes.c_void_p(
+            self._library.gato_sequence(self._weights.handle, ctypes.byref(sizes)))
         if not self._handle:
             raise EngineError(f'memory does not suffice for a window of {slots} tokens')
-        for number, (block, layer) in enumerate(zip(model.blocks, model.new_cache(1),
-                                                    strict=True)):
-            attention, feedforward = block.attention, block.feedforward
-            weights = [_floats(w) for w in (
-                block.norm1.weight, block.norm1.bias, attention.query.weight,
-                attention.key_value.weight, attention.out.weight, attention.content_bias,
-                attention.distance_bias, block.norm2.weight, block.norm2.bias,
-                feedforward.hidden.weight, feedforward.out.weight, layer.distances)]
-            if not self._library.gato_layer(self._handle, number, _pointers(weights)):
-                raise EngineError('memory does not suffice for a second copy of the weights')
-        encoder = model.embedding.patches
-        weights = [_floats(w) for w in (  # channels last
-            encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
-            encoder.conv2.weight.permute(0, 2, 3, 1),
-            encoder.out.weight.unflatten(1, (arch.patch_channels, -1)).transpose(1, 2),
-            encoder.stem.bias, encoder.conv1.bias, encoder.conv2.bias, encoder.out.bias,
-            encoder.norm1.weight, encoder.norm1.bias, encoder.norm2.weight, encoder.norm2.bias)]
-        if not self._library.gato_encoder(self._handle, arch.patch_channels, arch.patch_groups,
-                                          _pointers(weights)):
-            raise EngineError('memory does not suffice for the patch encoder')
-        self._ends = [_floats(w) for w in (model.embedding.table.weight,
-                                           model.embedding.local.weight, model.norm.weight,
-                                           model.norm.bias)]  # the first two are only borrowed
-        self._library.gato_ends(self._handle, *(w.data_ptr() for w in self._ends))
         self._ranges: dict[tuple[int, int], int] = {}
-        self._places: dict[tuple[bytes, bytes], Tensor] = {}  # what a camera's patches have added
         self.passes = 0  # of the last decoding
+
+    def _rounds(self, slots: int) -> bool:
+        """Whether a ring of so many slots holds float16."""
+        arch = self._model.arch
+        if self._asked is not None:
+            return self._asked
+        return self._half and 8 * arch.layers * slots * arch.heads * arch.key_size > WHOLE_RING
+
+    def _require_room(self, slots: int, weights: int = 0) -> None:
+        arch = self._model.arch
+        rows = 2 * slots + (arch.max_distance if weights else 0)
+        ring = (2 if self._rounds(slots) else 4) * arch.layers * arch.heads * arch.key_size * rows
+        require_room(weights, ring, available_memory())
 
     def __del__(self) -> None:
         if getattr(self, '_handle', None):
-            self._library.gato_free(self._handle)
+            self._library.gato_free_sequence(self._handle)
 
     @property
     def cache_bytes(self) -> int:
@@ -119,7 +175,7 @@ class NativeEngine:
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that one token's pass reads, the output head not counted."""
-        return self._library.gato_bytes(self._handle)
+        return self._library.gato_bytes(self._weights.handle)
 
     @torch.inference_mode()
     def encode(self, patches: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Tensor:
@@ -187,7 +243,10 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(build()))
     number, pointer = ctypes.c_int, ctypes.c_void_p
     for name, result, arguments in (
-            ('gato_new', pointer, [pointer]), ('gato_free', None, [pointer]),
+            ('gato_weights', pointer, [pointer]), ('gato_free_weights', None, [pointer]),
+            ('gato_sequence', pointer, [pointer, pointer]),
+            ('gato_free_sequence', None, [pointer]),
+            ('gato_distances', number, [pointer, number, number, pointer]),
             ('gato_layer', number, [pointer, number, pointer]),
             ('gato_encoder', number, [pointer, number, number, pointer]),
             ('gato_encode', None, [pointer, number, pointer, ctypes.c_float, ctypes.c_float,

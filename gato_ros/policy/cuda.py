@@ -8,6 +8,7 @@ after the other, on any device, which is how they are tested where there is no G
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gato_ros.model.gato import Gato
-from gato_ros.policy.checkpoint import available_memory
 from gato_ros.policy.engine import EngineError, Place, one_sentence, require_room
+from gato_ros.policy.memory import available_memory
 from gato_ros.tokens.context import ContextWindow
 
 UNSEEN = -1e30  # not -inf: what pads a block sees nothing, and a softmax of nothing is NaN
@@ -44,17 +45,33 @@ class CudaEngine:
         self.name = (f'{device.type} {str(dtype).removeprefix("torch.")}'
                      f'{" in graphs" if self._graphs else ""}')
         self._model, self._device, self._dtype = model, device, dtype
-        self._slots, self._block = slots, block
         self.bound = 1e-3 if dtype == torch.float32 else 0.5
         self.cache_bytes = dtype.itemsize
-        self._rows = (slots + 8) // 8 * 8  # one more at least; multiples of 8 are fast
-        self._require_memory()
+        self._heads: dict[tuple[int, int], Tensor] = {}  # by range of ids
+        self._require_memory(_rows(slots), sum(
+            w.numel() for part in model.blocks for w in part.parameters()))
         with torch.inference_mode():
             self._layers = self._copy_layers()
-            self._hidden = torch.zeros(model.arch.width, device=device)
-            self._pictures = torch.zeros(block, model.arch.width, device=device)
-            self._tokens = _Inbox(torch.int64, device, ids=block, local=block, picture=block,
-                                  slots=block, position=self._rows, visible=self._rows)
+        self._begin(slots, block)
+
+    def another(self, slots: int, block: int) -> CudaEngine:
+        self._require_memory(_rows(slots))
+        other = copy.copy(self)
+        other._begin(slots, block)
+        return other
+
+    @torch.inference_mode()
+    def _begin(self, slots: int, block: int) -> None:
+        """Take memory for a sequence over the weights: its ring, and what its graphs hold."""
+        arch, device = self._model.arch, self._device
+        self._slots, self._block, self._rows = slots, block, _rows(slots)
+        self.stride = block  # shorter blocks are padded to it
+        self._rings = [torch.zeros(self._rows, 2, arch.heads, arch.key_size, dtype=self._dtype,
+                                   device=device) for _ in self._layers]
+        self._hidden = torch.zeros(arch.width, device=device)
+        self._pictures = torch.zeros(block, arch.width, device=device)
+        self._tokens = _Inbox(torch.int64, device, ids=block, local=block, picture=block,
+                              slots=block, position=self._rows, visible=self._rows)
         self._prefill = self._phase(self._run_prefill)
         self._encoders: dict[int, _Encoder] = {}
         self._decoders: dict[tuple[Place, ...], _Decoder] = {}
@@ -107,7 +124,7 @@ class CudaEngine:
                logits: Sequence[np.ndarray] | None = None) -> np.ndarray:
         key = tuple(places)
         if key not in self._decoders:
-            decoder = _Decoder(key, self._model, self._dtype)
+            decoder = _Decoder(key, self._device, [self._head(place) for place in key])
             decoder.run = self._phase(lambda: self._run_decoder(decoder))
             self._decoders[key] = decoder
         decoder = self._decoders[key]
@@ -143,7 +160,7 @@ class CudaEngine:
         hidden = self._hidden
         for i, place in enumerate(decoder.places):
             scores = decoder.scores[i] = F.linear(hidden.to(self._dtype),
-                                                  decoder.heads[place.low, place.high]).float()
+                                                  decoder.heads[i]).float()
             chosen = (scores / draws['temperature'] - draws[f'noise{i}']).argmax(keepdim=True)
             torch.add(chosen, place.low, out=decoder.ids[i:i + 1])
             if i + 1 < len(decoder.places):
@@ -164,12 +181,12 @@ class CudaEngine:
         arch, width = self._model.arch, (self._model.arch.width,)
         index = index.expand(arch.heads, -1, -1)
         scale = arch.key_size ** -0.5
-        for layer in self._layers:
+        for layer, ring in zip(self._layers, self._rings, strict=True):
             w = layer.weights
             y = F.layer_norm(x, width, *layer.norm1).to(self._dtype)
             mixed = F.linear(y, w['mix']).unflatten(-1, (3, arch.heads, -1))  # (T, 3, H, key_size)
-            layer.past.index_copy_(0, slots, mixed[:, 1:])
-            keys, values = layer.past.transpose(0, 2)[:, 0], layer.past.transpose(0, 2)[:, 1]
+            ring.index_copy_(0, slots, mixed[:, 1:])
+            keys, values = ring.transpose(0, 2)[:, 0], ring.transpose(0, 2)[:, 1]
             for_content, for_place = mixed[:, 0].transpose(0, 1) + layer.biases
             scores = _product(for_place, layer.distances.transpose(1, 2)).gather(-1, index)
             scores = (scores + _product(for_content, keys.transpose(1, 2))) * scale
@@ -181,32 +198,41 @@ class CudaEngine:
         return F.layer_norm(x, width, self._model.norm.weight, self._model.norm.bias)
 
     def _copy_layers(self) -> list[_Layer]:
-        arch, layers = self._model.arch, []
+        layers = []
         for block, cache in zip(self._model.blocks, self._model.new_cache(1), strict=True):
             attention, feedforward = block.attention, block.feedforward
             weights = {'mix': torch.cat([attention.query.weight, attention.key_value.weight]),
                        'out': attention.out.weight, 'hidden': feedforward.hidden.weight,
                        'back': feedforward.out.weight}
-            past = torch.zeros(self._rows, 2, arch.heads, arch.key_size, dtype=self._dtype,
-                               device=self._device)
             layers.append(_Layer(
                 {name: w.to(self._dtype) for name, w in weights.items()},
                 torch.stack([attention.content_bias, attention.distance_bias]).to(self._dtype),
-                cache.distances.to(self._dtype), past,
-                (block.norm1.weight, block.norm1.bias), (block.norm2.weight, block.norm2.bias)))
+                cache.distances.to(self._dtype), (block.norm1.weight, block.norm1.bias),
+                (block.norm2.weight, block.norm2.bias)))
         return layers
 
-    def _require_memory(self) -> None:
-        arch, model = self._model.arch, self._model
-        numbers = sum(w.numel() for block in model.blocks for w in block.parameters())
-        numbers += (2 * self._rows + arch.max_distance) * arch.heads * arch.key_size * arch.layers
-        needed = numbers * self._dtype.itemsize
+    def _head(self, place: Place) -> Tensor:
+        """Return the rows of the table that score a place's ids; sequences share them."""
+        ids = place.low, place.high
+        if ids not in self._heads:
+            self._heads[ids] = self._model.embedding.table.weight[slice(*ids)].to(self._dtype)
+        return self._heads[ids]
+
+    def _require_memory(self, rows: int, weights: int = 0) -> None:
+        arch, size = self._model.arch, self._dtype.itemsize
+        rows = 2 * rows + (arch.max_distance if weights else 0)
         free = (torch.cuda.mem_get_info(self._device)[0] if self._device.type == 'cuda'
                 else available_memory())
-        require_room(needed, free, f' on {self._device}')
+        require_room(weights * size, rows * arch.heads * arch.key_size * arch.layers * size, free,
+                     f' on {self._device}')
 
     def _phase(self, run: Callable[[], None]) -> Callable[[], None]:
         return _Graph(run) if self._graphs else run
+
+
+def _rows(slots: int) -> int:
+    """Return a ring's rows: one at least for padding, and a multiple of 8, which is fast."""
+    return (slots + 8) // 8 * 8
 
 
 def _product(queries: Tensor, keys: Tensor) -> Tensor:
@@ -221,14 +247,13 @@ def _product(queries: Tensor, keys: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A block: products' weights, both biases of queries (2, H, 1, key_size), distances (H, n,
-    key_size), ring of keys and values (rows, 2, H, key_size), and its norms.
+    """A layer: products' weights, both biases of queries (2, H, 1, key_size), distances (H, n,
+    key_size), and its norms.
     """
 
     weights: dict[str, Tensor]
     biases: Tensor
     distances: Tensor
-    past: Tensor
     norm1: tuple[Tensor, Tensor]
     norm2: tuple[Tensor, Tensor]
 
@@ -286,17 +311,16 @@ class _Encoder:
 
 
 class _Decoder:
-    """Buffers for a decoding: heads by range, draws, the ids and the scores they come from."""
+    """Buffers for a decoding: each place's head, draws, the ids and the scores they come from."""
 
     run: Callable[[], None]
 
-    def __init__(self, places: tuple[Place, ...], model: Gato, dtype: torch.dtype) -> None:
-        self.places = places
-        self.heads = {(p.low, p.high): model.embedding.table.weight[p.low:p.high].to(dtype)
-                      for p in places}
-        self.draws = _Inbox(torch.float32, model.device, temperature=1, **{
+    def __init__(self, places: tuple[Place, ...], device: torch.device,
+                 heads: Sequence[Tensor]) -> None:
+        self.places, self.heads = places, heads
+        self.draws = _Inbox(torch.float32, device, temperature=1, **{
             f'noise{i}': p.high - p.low for i, p in enumerate(places)})
-        self.ids = torch.zeros(len(places), dtype=torch.int64, device=model.device)
+        self.ids = torch.zeros(len(places), dtype=torch.int64, device=device)
         self.scores = [torch.zeros(0)] * len(places)
 
 

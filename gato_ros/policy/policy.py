@@ -1,67 +1,110 @@
-"""The one public class that answers observations with actions (paper, section 2.5).
+"""The one public class that answers: observations with actions, words and pictures with words.
 
-    policy = GatoPolicy(load_checkpoint(), load_robot('panda_sim').timestep())
+    policy = GatoPolicy(load_checkpoint(), 'stacking')      # or a robot's specification
     policy.reset('stack the red block on the blue block')
-    action = policy.act(observation)
+    action = policy.act(observation)                        # paper, section 2.5
+
+    chat = policy.beside('text')                            # the same weights, another context
+    print(*chat.say('what is on the table?'), sep='')
 """
 
 from __future__ import annotations
 
+import copy
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
 
-from gato_ros.model.sample import waits
-from gato_ros.policy.checkpoint import Checkpoint, require_match
-from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine, one_sentence
+from gato_ros.model.sample import gumbel_noise
+from gato_ros.policy.checkpoint import Checkpoint
+from gato_ros.policy.choice import build_engine
+from gato_ros.policy.eager import EagerEngine
+from gato_ros.policy.engine import Engine, EngineError, Place, one_sentence
+from gato_ros.policy.turns import Turns
 from gato_ros.spec import Action, Observation, TimestepSpec
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
-from gato_ros.tokens.sequence import Prompt, TimestepTokenizer, TokenBlock
+from gato_ros.tokens.sequence import LOCAL_POSITIONS, Prompt, TimestepTokenizer, TokenBlock
 
 LONGEST_NAME = 48  # tokens of what a policy says of a demonstration
+LEAST_BLOCK = 32  # tokens of a block of fixed shape, however small a domain's timestep is
+
+HALF_A_LETTER = '\ufffd'  # what text ends with while bytes of its last letter are to come
+
+Turn = Callable[[], AbstractContextManager[None]]
+Shown = np.ndarray | Mapping[str, np.ndarray] | Observation  # a picture, pictures by name, or all
 
 
 class GatoPolicy:
-    """A checkpoint at work on one sequence; not thread-safe.
+    """A checkpoint at work on one sequence of one domain; not thread-safe.
 
-    engine  one of engine.ENGINES; auto: the fastest that works here
+    domain  name in the checkpoint, or the very specification of one
+    temperature  of the actions; None: the domain's
+    engine  one of choice.ENGINES; auto: the fastest that works here
     said    what the policy read in the demonstration that is pinned, in its own words, else ''
-    slow    why the fast engine does not work here, '' when it does
+    fallback_reason  why the fast engine does not work here, '' when it does
 
-    Raises CheckpointError when the checkpoint was trained for another specification, EngineError
-    when an engine is asked for that does not work here, or stops working.
+    Several contexts may share weights (:meth:`beside`), each in a thread of its own: they take
+    turns, an action's whole step before the next single token of words.
+
+    Raises CheckpointError when the checkpoint does not know the domain, EngineError when an engine
+    is asked for that does not work here, or stops working.
     """
 
-    def __init__(self, checkpoint: Checkpoint, spec: TimestepSpec,
+    def __init__(self, checkpoint: Checkpoint, domain: str | TimestepSpec,
                  temperature: float | None = None, seed: int = 0, engine: str = 'auto') -> None:
-        require_match(checkpoint.config, spec)
-        config = checkpoint.config
-        self.checkpoint = checkpoint
-        self.tokenizer = TimestepTokenizer(spec)
+        self.checkpoint, self._wanted, self._turns = checkpoint, engine, Turns()
+        self._begin(domain, temperature, seed, lambda slots, block: build_engine(
+            checkpoint.model, slots, engine, block))
+
+    @property
+    def checkpoint_hash(self) -> str:
+        """Twelve digits that change with any byte of the checkpoint's files."""
+        return self.checkpoint.hash
+
+    def beside(self, domain: str | TimestepSpec, temperature: float | None = None,
+               seed: int = 0) -> GatoPolicy:
+        """Begin another context over the same weights, of this domain or another.
+
+        Raises CheckpointError and EngineError as a new policy does.
+        """
+        other = copy.copy(self)
+        other._begin(domain, temperature, seed, lambda slots, block: (
+            self.engine.another(slots, block), self.fallback_reason))
+        return other
+
+    def _begin(self, domain: str | TimestepSpec, temperature: float | None, seed: int,
+               make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
+        config = self.checkpoint.config.domain(domain)
+        self.tokenizer = TimestepTokenizer(config.timestep)
         self.temperature = config.temperature if temperature is None else temperature
         self.window = ContextWindow(config.window_tokens, config.window_timesteps)
-        self._wanted = engine
-        self.engine, self.slow = build_engine(
-            checkpoint.model, config.window_tokens, engine, len(self.tokenizer.layout()))
+        whole = self.tokenizer.layout()
+        with one_sentence(self._wanted):
+            self.engine, self.fallback_reason = make_engine(
+                config.window_tokens, max(len(whole), LEAST_BLOCK))
         self._generator = torch.Generator().manual_seed(seed)
         self._seed = seed
-        whole = self.tokenizer.layout()
-        self._action_local = whole.local[-whole.actions:]
+        acts = whole.action_part
+        self._action_local = whole.local[acts]
         self._places = [Place(*map(int, place)) for place in zip(
-            self._action_local, whole.low[-whole.actions:], whole.high[-whole.actions:],
-            strict=True)]
-        self._intervals = {f.name: images.intervals(f) for f in spec.images}
+            self._action_local, whole.low[acts], whole.high[acts], strict=True)]
+        self._intervals = {f.name: images.intervals(f) for f in config.timestep.images}
         self._seen: dict[str, tuple[np.ndarray, torch.Tensor]] = {}  # encoded pictures by camera
+        model = self.checkpoint.model
+        self._no_pictures = torch.zeros(0, model.arch.width, device=model.device)
         self.reset()
 
     def reset(self, prompt: Prompt = '', seed: int | None = None, pinned: bool = True) -> None:
         """Forget the sequence and take a new prompt: a sentence, or a demonstration's blocks.
 
         A checkpoint that has learnt to goes on in words behind a pinned demonstration: they are
-        pinned with it, and what the policy does can be compared with what it says.
+        pinned with it, and what the policy does can be compared with what it says. A prompt is as
+        urgent as an action: what may wait for other contexts is for :meth:`say`.
 
         seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
               the same
@@ -73,39 +116,48 @@ class GatoPolicy:
         self.said = ''
         self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
+        self._answer: object = None  # the one that is being said
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
                   ) if isinstance(prompt, str) else prompt
         most = self.window.max_timesteps
         if blocks and not pinned and most is not None and most <= len(blocks):
             raise ValueError(f'a rolling prompt of {len(blocks)} blocks was given, expected fewer '
                              f'than the {most} timesteps that this checkpoint sees; pin it')
-        with one_sentence(self.engine.name):
-            for block in blocks:
-                self._read(block, pinned)
+        for block in blocks:
+            slots = (self.window.pin if pinned else self.window.append)(len(block))
+            with self._computing(self._turns.urgent):
+                self._extend(block, slots)
         shown = bool(blocks) and pinned and not isinstance(prompt, str)
         if shown and self.checkpoint.config.names_demonstrations:
-            self.said = self._name()
+            self.said = ''.join(self._in_words(self._speak(
+                LONGEST_NAME, 0.0, self.window.pin, self._turns.urgent)))
 
     def warm_up(self, steps: int = 3) -> None:
-        """Answer example observations until the first, slow calls are over; then reset.
+        """Answer examples until the first, slow calls are over; then reset.
 
         An engine that was chosen here and turns out not to work makes room for the eager one.
         """
-        spec = self.tokenizer.spec
-        blank = {f.name: np.zeros((f.height, f.width, 3), np.uint8) for f in spec.images}
-        tensors = {f.name: np.zeros(f.size) for f in spec.tensors}
         try:
             for _ in range(steps):
-                self.act(Observation(blank, tensors))
+                self._answer_example()
         except EngineError as error:
             if self._wanted != 'auto' or isinstance(self.engine, EagerEngine):
                 raise
-            self.slow = str(error)
+            self.fallback_reason = str(error)
             self.engine = EagerEngine(self.checkpoint.model, self.window.capacity)
             self._seen.clear()
             self.reset()
             self.warm_up(steps)
         self.reset()
+
+    def _answer_example(self) -> None:
+        spec = self.tokenizer.spec
+        if not (spec.images or spec.tensors or spec.actions):
+            self.reset()
+            list(self.say('hello', longest=2))
+            return
+        blank = {f.name: np.zeros((f.height, f.width, 3), np.uint8) for f in spec.images}
+        self.act(Observation(blank, {f.name: np.zeros(f.size) for f in spec.tensors}))
 
     def act(self, observation: Observation,
             sent: Mapping[str, np.ndarray] | None = None) -> Action:
@@ -114,7 +166,7 @@ class GatoPolicy:
         sent  the former action as it was really sent, behind the gate: it replaces in the context
               what was sampled. None: the sampled one was sent.
         """
-        with one_sentence(self.engine.name):
+        with self._computing(self._turns.urgent):
             return self._act(observation, sent)
 
     def _act(self, observation: Observation, sent: Mapping[str, np.ndarray] | None) -> Action:
@@ -124,7 +176,7 @@ class GatoPolicy:
         former = self._former_action(sent)
         times.append(time.perf_counter())
         seen = [self._encode(name, observation.images[name]) for name in self._intervals]
-        pictures = torch.cat(seen) if seen else torch.empty(0)
+        pictures = torch.cat(seen) if seen else self._no_pictures
         times.append(time.perf_counter())
 
         slots = self.window.append(len(block) + len(self._places))
@@ -133,14 +185,12 @@ class GatoPolicy:
             ids = np.concatenate([former[1], ids])
             local = np.concatenate([self._action_local[-len(former[1]):], local])
             into = np.concatenate([former[0], into])
+        self._answer = None
         self.engine.extend(ids, local, pictures, into, self.window)
         times.append(time.perf_counter())
 
-        slots = slots[len(block):]
-        noise = [waits(place.high - place.low, self._generator).numpy()
-                 for place in self._places] if self.temperature else None
-        ids = self.engine.decode(self._places, slots, self.window, self.temperature, noise)
-        self._pending = slots, ids
+        ids = self._sample(self._places, slots[len(block):], self.temperature)
+        self._pending = (slots[len(block):], ids) if self._places else None
         values = self.tokenizer.decode_action(ids)
         times.append(time.perf_counter())
         spent = np.diff(times) * 1e3
@@ -157,26 +207,120 @@ class GatoPolicy:
         if image.shape != (field.height, field.width, 3):
             raise ValueError(f'{camera!r} has shape {image.shape}, expected '
                              f'({field.height}, {field.width}, 3)')
-        with one_sentence(self.engine.name):
+        with self._computing(self._turns.urgent):
             self._encode(camera, image)
 
-    def _read(self, block: TokenBlock, pinned: bool = True) -> None:
-        """Take a prompt's block into the window."""
-        layout, make_room = block.layout, self.window.pin if pinned else self.window.append
-        pictures = self.engine.encode(block.patches, layout.rows, layout.columns)
-        self.engine.extend(block.ids, layout.local, pictures, make_room(len(block)), self.window)
+    def say(self, prompt: str = '', temperature: float = 0.0,
+            longest: int | None = None) -> Iterator[str]:
+        """Read a sentence behind what is in the context, and answer it piece by piece.
 
-    def _name(self) -> str:
-        """Say what the pinned demonstration shows, the likeliest token each time; pin that too."""
-        text, layout = self.tokenizer.text, self.tokenizer.sentence_layout(LONGEST_NAME)
-        place, unused = Place(0, *self.tokenizer.text_range()), np.zeros(1, np.int64)
-        nothing, ids = self.tokenizer.sentence('').patches, np.zeros(0, np.int32)
-        with one_sentence(self.engine.name):
-            while len(ids) < LONGEST_NAME and text.end not in ids[-1:]:
-                token = self.engine.decode([place], unused, self.window)
-                self._read(TokenBlock(token, nothing, layout.part(len(ids), 1)))
-                ids = np.append(ids, token)
-        return text.decode(ids)
+        The answer ends at the end mark, or at ``longest`` tokens; ''.join(...) is the whole of it.
+        What was said stays in the context, oldest out first; :meth:`reset` forgets it. An action
+        of this context counts as sent as it was sampled.
+
+        temperature  0: the likeliest token each time
+        longest  1 ... 512, and no more than the window has beside a pinned prompt; None: the most
+
+        Raises ValueError for a prompt that is too long, or none where nothing was read before.
+        """
+        block = self.tokenizer.sentence(prompt)
+        if len(self.tokenizer.text.encode(prompt)) > len(block):
+            raise ValueError(f'a prompt of {len(self.tokenizer.text.encode(prompt))} tokens was '
+                             f'given, expected at most {len(block)}: say it in parts')
+        if not len(block) and not self.window.tokens:
+            raise ValueError('there is nothing to go on from: give a prompt, or reset with one')
+        return self._answer_to(block if len(block) else None, temperature, longest)
+
+    def describe(self, shown: Shown, temperature: float = 0.0,
+                 longest: int | None = None) -> Iterator[str]:
+        """Read an observation of this domain, and say piece by piece what follows it.
+
+        shown  uint8 (H, W, 3) where the domain has one camera and nothing else; pictures by name;
+               or a whole Observation
+        temperature, longest  as of :meth:`say`
+
+        Raises ValueError for what the domain does not say.
+        """
+        if isinstance(shown, np.ndarray):
+            names = list(self._intervals)
+            if len(names) != 1:
+                raise ValueError(f'one picture was given, expected {len(names)} by name: '
+                                 f'{", ".join(names) or "this domain has none"}')
+            shown = {names[0]: shown}
+        observation = shown if isinstance(shown, Observation) else Observation(shown)
+        return self._answer_to(self.tokenizer.observe(observation), temperature, longest)
+
+    def _answer_to(self, block: TokenBlock | None, temperature: float,
+                   longest: int | None) -> Iterator[str]:
+        """Read a block as a timestep, then speak; each in passes that take a patient turn."""
+        most = min(LOCAL_POSITIONS, self.window.capacity - self.window.pinned)
+        if longest is not None and not 1 <= longest <= most:
+            raise ValueError(f'longest is {longest}, expected 1 to {most}')
+        if not 0 <= temperature < math.inf:
+            raise ValueError(f'temperature is {temperature}, expected 0 or more')
+        if self.window.max_timesteps == 1:
+            raise ValueError('this domain sees one timestep (window_timesteps is 1), expected at '
+                             'least 2: an answer would not see what it answers')
+        self._write_former_action()
+        if block is not None:
+            slots = self.window.append(len(block))
+            for start in range(0, len(block), self.engine.stride):
+                length = min(self.engine.stride, len(block) - start)
+                with self._computing(self._turns.patient):
+                    self._extend(_part(block, start, length), slots[start:start + length])
+        self.window.append(0)  # the answer is a timestep, too
+        return self._in_words(self._speak(longest or most, temperature, self.window.grow,
+                                          self._turns.patient))
+
+    def _speak(self, longest: int, temperature: float, make_room: Callable[[int], np.ndarray],
+               turn: Turn) -> Iterator[int]:
+        """Sample text and take it into the context, token by token, up to the end mark's."""
+        layout, unused = self.tokenizer.sentence_layout(longest), np.zeros(1, np.int64)
+        place, end = Place(0, *self.tokenizer.text_range()), self.tokenizer.text.end
+        nothing = np.zeros((0, 16, 16, 3), np.uint8)
+        self._answer = mine = object()
+
+        def tokens() -> Iterator[int]:
+            for count in range(longest):
+                if self._answer is not mine:
+                    raise ValueError('this answer was interrupted: the policy was told or shown '
+                                     'something else since, so ask again')
+                with self._computing(turn):
+                    token = self._sample([place], unused, temperature)
+                    self._extend(TokenBlock(token, nothing, layout.part(count, 1)), make_room(1))
+                yield int(token[0])
+                if token[0] == end:
+                    return
+        return tokens()
+
+    def _in_words(self, tokens: Iterator[int]) -> Iterator[str]:
+        """Turn tokens into pieces of text; a letter of several tokens comes with its last one."""
+        ids: list[int] = []
+        text = told = ''
+        for token in tokens:
+            ids.append(token)
+            text = self.tokenizer.text.decode(np.array(ids))
+            if len(text) > len(told) and not text.endswith(HALF_A_LETTER):
+                yield text[len(told):]
+                told = text
+        if len(text) > len(told):
+            yield text[len(told):]
+
+    def _sample(self, places: Sequence[Place], slots: np.ndarray,
+                temperature: float) -> np.ndarray:
+        """Return an id for each place, int32, behind what the engine has read."""
+        if not places:
+            return np.zeros(0, np.int32)
+        noise = [gumbel_noise(place.high - place.low, self._generator).numpy()
+                 for place in places] if temperature else None
+        return self.engine.decode(places, slots, self.window, temperature, noise)
+
+    def _extend(self, block: TokenBlock, slots: np.ndarray) -> None:
+        """Take a block into slots that the window has for it."""
+        layout = block.layout
+        pictures = (self.engine.encode(block.patches, layout.rows, layout.columns)
+                    if len(block.patches) else self._no_pictures)
+        self.engine.extend(block.ids, layout.local, pictures, slots, self.window)
 
     def _encode(self, camera: str, image: np.ndarray) -> torch.Tensor:
         """Return a picture's vectors (P, D); the last one of each camera is kept."""
@@ -199,3 +343,25 @@ class GatoPolicy:
         ids = sampled if sent is None else self.tokenizer.encode_action(sent)
         kept = int(np.argmax(np.append(ids[:-1] != sampled[:-1], True)))
         return slots[kept:], ids[kept:]
+
+    def _write_former_action(self) -> None:
+        """Complete the former action as it was sampled, so that words may follow it."""
+        former, self._pending = self._former_action(None), None
+        if former is not None:
+            slots, ids = former
+            with self._computing(self._turns.patient):
+                self.engine.extend(ids, self._action_local[-len(ids):], self._no_pictures, slots,
+                                   self.window)
+
+    @contextmanager
+    def _computing(self, turn: Turn) -> Iterator[None]:
+        """Take a turn; what the engine says of a device that has gone becomes one sentence."""
+        with one_sentence(self.engine.name), turn():
+            yield
+
+
+def _part(block: TokenBlock, start: int, length: int) -> TokenBlock:
+    """Return ``length`` tokens of a block from ``start`` on, with their patches."""
+    layout, before = block.layout.part(start, length), int((block.ids[:start] < 0).sum())
+    return TokenBlock(block.ids[start:start + length],
+                      block.patches[before:before + len(layout.rows)], layout)

@@ -75,12 +75,37 @@ class ContextWindow:
         while self._timesteps and (
                 sum(map(len, self._timesteps)) + length > ring
                 or (self.max_timesteps is not None and self.timesteps >= self.max_timesteps)):
-            left = self._timesteps.popleft()
-            self.visible[left] = False
-            self.position[:self.pinned] += len(left)
+            self._leave()
+        slots = self._take(length)
+        self._timesteps.append(slots)
+        return slots
+
+    def grow(self, length: int = 1) -> np.ndarray:
+        """Make room for ``length`` more tokens of the newest timestep: int64[length], their slots.
+
+        Raises ValueError when they can never fit, or there is no timestep.
+        """
+        ring = self.capacity - self.pinned
+        if not self._timesteps or len(self._timesteps[-1]) + length > ring:
+            raise ValueError(f'a timestep cannot grow by {length} tokens in a window of '
+                             f'{self.capacity} with {self.pinned} pinned')
+        while sum(map(len, self._timesteps)) + length > ring:
+            self._leave()
+        slots = self._take(length)
+        self._timesteps[-1] = np.concatenate([self._timesteps[-1], slots])
+        return slots
+
+    def _leave(self) -> None:
+        """Let the oldest timestep leave; the prompt moves up behind it."""
+        left = self._timesteps.popleft()
+        self.visible[left] = False
+        self.position[:self.pinned] += len(left)
+
+    def _take(self, length: int) -> np.ndarray:
+        """Place tokens into the next slots."""
+        ring = self.capacity - self.pinned
         slots = self.pinned + (self._head + np.arange(length)) % ring
         self._head = (self._head + length) % ring
-        self._timesteps.append(slots)
         self._place(slots)
         return slots
 

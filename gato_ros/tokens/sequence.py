@@ -66,6 +66,11 @@ class Layout:
         """A: how many of the last tokens are actions."""
         return int((self.kind == Kind.ACTION).sum())
 
+    @property
+    def action_part(self) -> slice:
+        """Where the actions stand: the last A columns, which may be none."""
+        return slice(len(self) - self.actions, len(self))
+
     def part(self, start: int, length: int) -> Layout:
         """Return the columns of ``length`` tokens from ``start`` on."""
         stop = start + length

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import hashlib
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ class TextTokenizer:
             self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
         except (OSError, RuntimeError) as error:
             raise ConfigError(f'{model} is not a readable SentencePiece model') from error
+        self._model = model
         if self.size > TEXT[1]:
             raise ConfigError(f'{model} has {self.size} pieces, '
                               f'expected at most {TEXT[1]}')
@@ -38,6 +40,11 @@ class TextTokenizer:
     def end(self) -> int:
         """The id that says that a text is over."""
         return int(self._pieces.eos_id())
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with any byte of the model file."""
+        return hashlib.sha256(self._model.read_bytes()).hexdigest()[:12]
 
     def encode(self, text: str) -> np.ndarray:
         """Return int32[n] ids; an empty text gives none."""

@@ -50,13 +50,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an untrained checkpoint for panda_sim."""
     from gato_ros.model.architecture import load_architecture
     from gato_ros.model.gato import Gato
-    from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
+    from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig, save_checkpoint
     from gato_ros.robot import load_robot
 
     folder = tmp_path_factory.mktemp('checkpoint')
     architecture = load_architecture('tiny')
-    save_checkpoint(folder, CheckpointConfig(architecture, load_robot('panda_sim').timestep()),
-                    Gato(architecture).state_dict())
+    save_checkpoint(folder, CheckpointConfig(
+        architecture, {'stacking': DomainConfig(load_robot('panda_sim').timestep())}),
+        Gato(architecture).state_dict())
     return folder
 
 

@@ -15,6 +15,7 @@ from gato_ros.nodes.common.run import run
 from gato_ros.nodes.policy.policy_node import PolicyNode
 from gato_ros.robot import POSITIONS, TORQUES, RobotSpec
 from gato_ros.spec import Action, Observation
+from gato_ros.tokens.context import ContextWindow
 
 HOME = np.array([0.0, -0.275, 0.0, -2.59, 0.0, 2.314, 0.785, 0.04])
 STIFFNESS = np.array([150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0, 500.0])  # Nm/rad, N/m
@@ -23,7 +24,11 @@ STIFFNESS = np.array([150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0, 500.0])  # N
 class HomePolicy:
     """Remembers what it was told, so that a test can look."""
 
+    said = fallback_reason = checkpoint_hash = ''
+    engine = SimpleNamespace(name='scripted')
+
     def __init__(self) -> None:
+        self.window = ContextWindow(1)
         self.prompts: list[str] = []
         self.seen: list[Observation] = []
         self.sent: list[np.ndarray | None] = []

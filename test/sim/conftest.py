@@ -13,7 +13,7 @@ from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
-from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
+from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig, save_checkpoint
 from gato_ros.robot import RobotSpec, load_robot
 
 
@@ -49,6 +49,7 @@ def checkpoint(tmp_path: Path, robot: RobotSpec) -> Path:
     """A checkpoint that has learnt nothing."""
     torch.manual_seed(0)
     arch = load_architecture('tiny')
-    config = CheckpointConfig(arch, robot.timestep(), window_timesteps=1, temperature=1.0)
+    config = CheckpointConfig(arch, {'stacking': DomainConfig(
+        robot.timestep(), window_timesteps=1, temperature=1.0)})
     save_checkpoint(tmp_path / 'checkpoint', config, Gato(arch).state_dict())
     return tmp_path / 'checkpoint'

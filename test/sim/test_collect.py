@@ -66,7 +66,7 @@ def test_the_shipped_checkpoints_see_nothing_but_sensors():
     """Their specification has cameras, joint positions and velocities; their weights are small."""
     from gato_ros.policy.checkpoint import load_checkpoint
     for folder in (SHIPPED, ANY_PAIR, FIVE_PAIRS):
-        spec = load_checkpoint(folder).config.timestep
+        spec = load_checkpoint(folder).config.domain('stacking').timestep
         assert spec == load_robot('panda_sim').timestep()
         assert {f.name for f in spec.tensors} == {'joint_positions', 'joint_velocities'}
     sizes = [file.stat().st_size for file in ASSETS.glob('*/model.safetensors')]

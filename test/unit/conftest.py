@@ -7,7 +7,7 @@ import torch
 from gato_ros.episodes.episode import EpisodeInfo, EpisodeWriter
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
-from gato_ros.policy.checkpoint import CheckpointConfig, save_checkpoint
+from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig, save_checkpoint
 from gato_ros.robot import TORQUES, load_robot
 
 
@@ -34,10 +34,11 @@ def lively_model():
 
 @pytest.fixture
 def make_checkpoint(tmp_path, lively_model, robot):
-    """Return a function that saves the lively model with some settings."""
-    def make(name='checkpoint', **settings):
-        config = CheckpointConfig(lively_model.arch, robot.timestep(), lively_model.auxiliary,
-                                  **settings)
+    """Return a function that saves the lively model with settings of its domain, and others."""
+    def make(name='checkpoint', names_demonstrations=False, text_model='', more=(), **domain):
+        domains = {'stacking': DomainConfig(robot.timestep(), **domain), **dict(more)}
+        config = CheckpointConfig(lively_model.arch, domains, lively_model.auxiliary,
+                                  names_demonstrations, text_model)
         save_checkpoint(tmp_path / name, config, lively_model.state_dict())
         return tmp_path / name
     return make

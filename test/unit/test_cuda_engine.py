@@ -6,8 +6,10 @@ import torch
 from test_engine import assert_alike, scores_of
 
 from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
+from gato_ros.policy.choice import build_engine
 from gato_ros.policy.cuda import CudaEngine
-from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine
+from gato_ros.policy.eager import EagerEngine
+from gato_ros.policy.engine import EngineError, Place
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
@@ -134,7 +136,7 @@ def test_an_engine_that_fails_while_it_warms_up_makes_room_for_the_eager_one(
     policy._seen.clear()
     policy.warm_up()
     assert policy.engine is not broken and policy.engine.name == 'eager float32'
-    assert policy.slow == 'the engine (cuda) cannot go on: CUDA error: out of memory'
+    assert policy.fallback_reason == 'the engine (cuda) cannot go on: CUDA error: out of memory'
     np.testing.assert_array_equal(policy.act(robot.example_observation(0)).tokens, expected)
 
 

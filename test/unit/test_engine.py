@@ -9,11 +9,13 @@ import torch
 
 from gato_ros.model.architecture import Architecture
 from gato_ros.model.gato import Gato
-from gato_ros.model.sample import waits
+from gato_ros.model.sample import gumbel_noise
 from gato_ros.policy import cpu
 from gato_ros.policy.checkpoint import load_checkpoint
+from gato_ros.policy.choice import build_engine
 from gato_ros.policy.cpu import NativeEngine
-from gato_ros.policy.engine import EagerEngine, EngineError, Place, build_engine
+from gato_ros.policy.eager import EagerEngine
+from gato_ros.policy.engine import EngineError, Place
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
@@ -43,7 +45,7 @@ def scores_of(engine, robot, capacity=1024, timesteps=None, steps=20, temperatur
         block = tokenizer.observe(robot.example_observation(seed))
         slots = window.append(len(block) + 8)
         put(block, slots[:len(block)])
-        noise = [waits(1024, generator).numpy() for _ in places] if temperature else None
+        noise = [gumbel_noise(1024, generator).numpy() for _ in places] if temperature else None
         scores = np.zeros((8, 1024), np.float32)
         ids = engine.decode(places, slots[len(block):], window, temperature, noise, list(scores))
         all_ids.append(ids)
@@ -105,7 +107,7 @@ def test_a_draft_saves_passes_and_changes_no_token(lively_model, robot):
     decode, generator = decoder(engine, robot), torch.Generator().manual_seed(0)
     places = [Place(512, 32000, 33024)] * 8
     for seed in range(20):
-        noise = [waits(1024, generator).numpy() for _ in places]
+        noise = [gumbel_noise(1024, generator).numpy() for _ in places]
         plain = decode(places, 1.0, noise)
         assert engine.passes == 7
         right = np.random.default_rng(seed).random(8) < 0.7
@@ -132,7 +134,7 @@ def test_drafted_samples_follow_the_models_distribution(lively_model, robot):
     generator, draft = torch.Generator().manual_seed(0), np.full(3, 32000, np.int32)
     found = np.zeros((6, 6, 6))
     for _ in range(count):
-        noise = [waits(6, generator).numpy() for _ in places]
+        noise = [gumbel_noise(6, generator).numpy() for _ in places]
         draft = decode(places, temperature, noise, draft=draft)  # the former answer is the guess
         found[tuple(draft - 32000)] += 1
     enough = expected * count >= 5

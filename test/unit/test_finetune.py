@@ -18,7 +18,12 @@ from gato_ros.episodes.episode import list_episodes, read_slice
 from gato_ros.evaluation.before_after import before_after, known_task
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
-from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.policy.checkpoint import (
+    CheckpointConfig,
+    DomainConfig,
+    load_checkpoint,
+    save_checkpoint,
+)
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.spec import Observation
@@ -36,9 +41,10 @@ def make_checkpoint(folder: Path, settings: dict[str, Any] | None = None,
     architecture = load_architecture('tiny')
     torch.manual_seed(0)
     save_checkpoint(folder, CheckpointConfig(
-        architecture, ROBOT.timestep(), {'tcp_position': 3}, window_timesteps=2, temperature=0.5,
-        provenance={'settings': settings or {}, 'tasks': ['stack_wide', 'of somebody'],
-                    'sentences': list(knows)}),
+        architecture, {'stacking': DomainConfig(
+            ROBOT.timestep(), window_timesteps=2, temperature=0.5,
+            tasks=('stack_wide', 'of somebody'), sentences=knows)}, {'tcp_position': 3},
+        provenance={'settings': settings or {}}),
         Gato(architecture, {'tcp_position': 3}).state_dict())
     return folder
 
@@ -68,10 +74,10 @@ def test_it_learns_from_a_folder_and_reports_before_and_after(
     assert '1 demonstrations, 20 timesteps, 3 steps' in done.output
     assert 'left out: ' in done.output and 'does not say how it ended' in done.output
     before, after = (load_checkpoint(folder) for folder in (old, tmp_path / 'run/checkpoint'))
-    config = after.config
-    assert (config.architecture, config.window_timesteps, config.temperature) == (
+    domain = after.config.domain(ROBOT.timestep())
+    assert (after.config.architecture, domain.window_timesteps, domain.temperature) == (
         before.config.architecture, 2, 0.5)
-    assert after.config.provenance['tasks'] == ['of somebody', 'stack_wide']
+    assert domain.tasks == ('of somebody', 'stack_wide')
     weights = before.model.state_dict()
     changed = {name for name, value in after.model.state_dict().items()
                if not torch.equal(value, weights[name])}

@@ -9,7 +9,7 @@ from gato_ros.model.architecture import Architecture, load_architecture
 from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.model.kv_cache import reach
 from gato_ros.model.layout import sequence_layout
-from gato_ros.model.sample import pick, waits
+from gato_ros.model.sample import gumbel_noise, pick
 from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
@@ -132,7 +132,7 @@ def test_stochastic_depth_skips_in_training_only(sequence):
 
 def test_samples_follow_the_softmax():
     logits = torch.tensor([0.0, 1.0, 2.0]).expand(20000, 3)
-    noise = waits(60000, torch.Generator().manual_seed(0)).view(20000, 3)
+    noise = gumbel_noise(60000, torch.Generator().manual_seed(0)).view(20000, 3)
     counts = pick(logits, 0.5, noise).bincount(minlength=3) / 20000
     torch.testing.assert_close(counts, (logits[0] / 0.5).softmax(0), atol=0.015, rtol=0)
     assert (pick(logits) == 2).all()

@@ -20,6 +20,7 @@ from gato_ros.policy.checkpoint import (
     ANY_PAIR,
     SHIPPED,
     CheckpointConfig,
+    DomainConfig,
     load_checkpoint,
     save_checkpoint,
 )
@@ -46,8 +47,8 @@ def test_first_and_last_are_the_demonstrations_own_tokens(tmp_path: Path) -> Non
 
 def test_a_demonstration_is_pinned_and_stays(tmp_path: Path) -> None:
     architecture = load_architecture('tiny')
-    save_checkpoint(tmp_path, CheckpointConfig(architecture, ROBOT.timestep()),
-                    Gato(architecture).state_dict())
+    config = CheckpointConfig(architecture, {ROBOT.name: DomainConfig(ROBOT.timestep())})
+    save_checkpoint(tmp_path, config, Gato(architecture).state_dict())
     policy = GatoPolicy(load_checkpoint(tmp_path), ROBOT.timestep())
     blocks = load_prompt(f'{record(tmp_path / "demos")}#last', ROBOT, 3)
     policy.reset(blocks)

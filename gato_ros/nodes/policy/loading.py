@@ -13,12 +13,33 @@ import numpy as np
 from gato_ros.config import ConfigError
 from gato_ros.robot import RobotSpec
 from gato_ros.spec import Action, Observation
+from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import Prompt
 
 
-class Policy(Protocol):
-    """What the node needs of a policy."""
+class Named(Protocol):
+    """What has a name for people."""
 
+    @property
+    def name(self) -> str: ...
+
+
+class Policy(Protocol):
+    """What the node needs of a policy.
+
+    said             what it read in the demonstration that is pinned, else ''
+    fallback_reason  why the fast engine does not work here, else ''
+    """
+
+    said: str
+    fallback_reason: str
+
+    @property
+    def engine(self) -> Named: ...
+    @property
+    def window(self) -> ContextWindow: ...
+    @property
+    def checkpoint_hash(self) -> str: ...
     def reset(self, prompt: Prompt = '', *, pinned: bool = True) -> None: ...
     def look(self, camera: str, image: np.ndarray) -> None: ...
     def act(self, observation: Observation,
@@ -32,7 +53,6 @@ def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
     from gato_ros.policy.checkpoint import (
         SHIPPED,
         CheckpointError,
-        checkpoint_hash,
         load_checkpoint,
     )
     from gato_ros.policy.engine import EngineError
@@ -51,7 +71,6 @@ def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
         policy.warm_up()
     except (CheckpointError, EngineError) as error:
         raise ConfigError(str(error)) from error
-    params.checkpoint_hash = checkpoint_hash(params.checkpoint or SHIPPED)
     return policy
 
 

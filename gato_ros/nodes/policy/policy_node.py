@@ -64,7 +64,8 @@ class PolicyNode(ManagedNode):
         self._sequence = -1, 0  # the numbers of its prompt and of its epoch
         self._message, self._level = 'waiting for observations', diagnostics.STALE
         self._statistics = diagnostics.StepStatistics()
-        self._window, self._capacity, self._engine, self._said = 0, 0, '', ''
+        self._window, self._capacity = 0, 0
+        self._engine, self._hash, self._said = '', '', ''
 
         self._proposed = self.create_lifecycle_publisher(JointState, 'proposed_effort',
                                                          qos.COMMAND)
@@ -114,10 +115,10 @@ class PolicyNode(ManagedNode):
         if self._prompter.refusal and not self._prompter.number:  # of the parameter
             raise ConfigError(self._prompter.refusal)
         policy = self._load(self._params, self._robot)
-        self._engine = getattr(getattr(policy, 'engine', None), 'name', 'unknown')
-        self._capacity = getattr(getattr(policy, 'window', None), 'capacity', 0)
-        if slow := getattr(policy, 'slow', ''):
-            self._engine += f', for {slow}'
+        self._engine, self._capacity = policy.engine.name, policy.window.capacity
+        self._hash = policy.checkpoint_hash
+        if policy.fallback_reason:
+            self._engine += f', for {policy.fallback_reason}'
             self.get_logger().warning(self._engine)
         take(self, self._params.scheduling, POLICY, self._lock_step)
         self._ready.set()
@@ -165,7 +166,7 @@ class PolicyNode(ManagedNode):
                 self._refuse(diagnostics.ERROR, f'prompt: {error}')
                 return False
             self._sequence = number, snapshot.epoch
-            self._said = getattr(policy, 'said', '')
+            self._said = policy.said
             self._pace.restart()
             self._proposal = None
         return True
@@ -205,7 +206,7 @@ class PolicyNode(ManagedNode):
         self._proposed.publish(self._proposal)
         latency_ms = (time.monotonic() - snapshot.arrived_s) * 1e3
         self._statistics.add(latency_ms, skipped)
-        self._window = getattr(getattr(policy, 'window', None), 'tokens', 0)
+        self._window = policy.window.tokens
         self._change(diagnostics.OK, 'answering')
         self._timing.publish(String(data=json.dumps({
             'stamp_ns': action.stamp_ns, 'latency_ms': round(latency_ms, 3),
@@ -241,7 +242,7 @@ class PolicyNode(ManagedNode):
             'prompt_read_as': self._said * (self._sequence[0] == self._prompter.number),
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,
-            'checkpoint_hash': getattr(self._params, 'checkpoint_hash', ''),
+            'checkpoint_hash': self._hash,
             'ages_s': json.dumps({t: round(a, 3) for t, a in self._inputs.ages_s().items()}),
             'duplicates': json.dumps(self._inputs.duplicates())})
 

@@ -5,17 +5,28 @@
 
 namespace {
 
-// Cells are rows, channels lie side by side.
-struct Encoder {
-    static constexpr int PATCH = 16, CELL = 4, SIDE = PATCH / CELL, CELLS = SIDE * SIDE;
+struct EncoderWeights {
     int channels = 0, groups = 0, width = 0;
     Matrix stem, conv1, conv2, out;
     Floats stem_bias, conv1_bias, conv2_bias, out_bias, gain1, shift1, gain2, shift2;
+};
+
+// Cells are rows, channels lie side by side.
+struct Encoder {
+    static constexpr int PATCH = 16, CELL = 4, SIDE = PATCH / CELL, CELLS = SIDE * SIDE;
+    const EncoderWeights& weights;
+    const int channels, width;
     Floats cells, normed, around;  // (patches, CELLS, channels), (CELLS, channels), 9 times that
 
+    explicit Encoder(const EncoderWeights& weights)
+        : weights(weights), channels(weights.channels), width(weights.width) {
+        normed.resize(CELLS * channels);
+        around.resize(size_t(CELLS) * std::max(9 * channels, 48));
+    }
+
     void normalise(const float* from, const Floats& gain, const Floats& shift) {
-        const int each = channels / groups;
-        for (int g = 0; g < groups; g++) {
+        const int each = channels / weights.groups;
+        for (int g = 0; g < weights.groups; g++) {
             float mean = 0, square = 0;
             for (int cell = 0; cell < CELLS; cell++)
                 for (int c = g * each; c < (g + 1) * each; c++) mean += from[cell * channels + c];
@@ -62,17 +73,18 @@ struct Encoder {
                     around[(cell * 3 + colour) * CELL * CELL + i] =
                         patch[(row * PATCH + column) * 3 + colour] * scale + offset;
                 }
-        fill(x, stem_bias);
-        stem.apply(around.data(), CELLS, x, 1, true);
-        normalise(x, gain1, shift1);
+        fill(x, weights.stem_bias);
+        weights.stem.apply(around.data(), CELLS, x, 1, true);
+        normalise(x, weights.gain1, weights.shift1);
         gather();
-        fill(normed.data(), conv1_bias);
-        conv1.apply(around.data(), CELLS, normed.data(), 1, true);
-        normalise(normed.data(), gain2, shift2);  // reads each group whole before it writes it
+        fill(normed.data(), weights.conv1_bias);
+        weights.conv1.apply(around.data(), CELLS, normed.data(), 1, true);
+        // Reads each group whole before it writes it.
+        normalise(normed.data(), weights.gain2, weights.shift2);
         gather();
         for (int cell = 0; cell < CELLS; cell++)
-            for (int c = 0; c < channels; c++) x[cell * channels + c] += conv2_bias[c];
-        conv2.apply(around.data(), CELLS, x, 1, true);
+            for (int c = 0; c < channels; c++) x[cell * channels + c] += weights.conv2_bias[c];
+        weights.conv2.apply(around.data(), CELLS, x, 1, true);
     }
 
     // Add the encodings of patches, uint8 (count, 16, 16, 3), to `answers` (count, width).
@@ -83,9 +95,9 @@ struct Encoder {
         for (int i = 0; i < count; i++) {
             encode(patches + size_t(i) * PATCH * PATCH * 3, scale, offset,
                    cells.data() + size_t(i) * size);
-            for (int d = 0; d < width; d++) answers[size_t(i) * width + d] += out_bias[d];
+            for (int d = 0; d < width; d++) answers[size_t(i) * width + d] += weights.out_bias[d];
         }
-        out.apply(cells.data(), count, answers, threads, true);
+        weights.out.apply(cells.data(), count, answers, threads, true);
     }
 };
 

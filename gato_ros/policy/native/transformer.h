@@ -1,13 +1,17 @@
-// The blocks of model/transformer.py for one sequence, with its ring of keys and values.
+// The blocks of model/transformer.py: weights that any number of sequences share, and one sequence
+// with its ring of keys and values.
 //
 // Keys and distances stand in panels like weights, so all of attention is products of one kind.
 #pragma once
+
+#include <list>
+#include <mutex>
 
 #include "encoder.h"
 
 namespace {
 
-// Numbers of the ring, float32 or Short: one of the two is empty.
+// Numbers in float32, in Short, or in both.
 struct Table {
     Floats full;
     Numbers<Short> half;
@@ -20,17 +24,25 @@ struct Table {
         if constexpr (std::is_same<Number, float>::value) return full.data();
         else return half.data();
     }
-    bool far() const { return full.size() * 4 + half.size() * 2 >= FAR_SIZE; }
     template <class Number>
     const Number* data() const { return const_cast<Table*>(this)->data<Number>(); }
+    template <class Number>
+    bool far() const {
+        const size_t bytes = std::is_same<Number, float>::value ? full.size() * 4
+                                                                : half.size() * 2;
+        return bytes >= FAR_SIZE;
+    }
 };
 
 struct Layer {
     Norm norm1, norm2;
     Matrix query, key_value, out, hidden, feedforward;
     Floats content_bias, distance_bias;  // (H, key)
-    Table keys, values;                  // in panels of slots, and of the key's columns
-    Table distances;                     // of each head, the largest first, in panels
+    Table distances;  // of each head, the largest first, in panels, as the rings need them
+};
+
+struct Ring {  // of a layer
+    Table keys, values;  // in panels of slots, and of the key's columns
 };
 
 struct Run {  // neighbouring slots that hold neighbouring positions
@@ -43,38 +55,52 @@ struct Sizes {  // as in cpu.py
 };
 
 struct Range {
-    int low = 0;
+    int low, high;
     Matrix head;
 };
 
-struct Model {
+// Only read by sequences, but for what they add when they first need it, one at a time.
+struct Weights {
+    const Sizes size;  // slots, half_ring and threads are a sequence's own matter
+    const int reach;   // distances in whole panels
+    std::vector<Layer> layers;
+    std::list<Range> ranges;
+    EncoderWeights encoder;
+    Norm norm;
+    const float *table = nullptr, *local = nullptr;  // the caller's, (V, D) and (positions, D)
+    std::mutex adding;
+
+    explicit Weights(const Sizes& size)
+        : size(size), reach(padded(size.max_distance, PANEL)), layers(size.layers) {}
+};
+
+struct Sequence {
     static constexpr int BLOCK = 24 / TILE * TILE;  // tokens whose scores are held at once
-    Sizes size;
+    Weights& weights;
+    const Sizes size;
     int inner, room, reach;  // room: slots in whole panels; reach: distances in whole panels
     int value_wide, value_panels;  // registers of a panel of values, and how many panels
-    std::vector<Layer> layers;
-    std::vector<Range> ranges;
+    std::vector<Ring> rings;
+    std::vector<const Range*> ranges;  // by the numbers that the caller has for them
     Encoder encoder;
-    Norm norm;
-    const float *table, *local;  // the caller's, (V, D) and (positions, D)
     Floats x, normed, queries, fresh, mixed, wide, gated, last, logits, scratch;
     std::vector<Run> runs;
     std::vector<uint8_t> wanted_slots, wanted_distances;  // panels that hold any that count
     size_t scratch_size;  // of one thread
 
-    explicit Model(const Sizes& given) : size(given) {
+    Sequence(Weights& weights, const Sizes& size)
+        : weights(weights), size(size), encoder(weights.encoder) {
         const Sizes& s = size;
         inner = s.heads * s.key;
         room = padded(s.slots, PANEL);
-        reach = padded(s.max_distance, PANEL);
+        reach = weights.reach;
         value_wide = s.key <= LANES ? 1 : s.key <= 2 * LANES ? 2 : 4;
         value_panels = padded(s.key, value_wide * LANES) / (value_wide * LANES);
-        layers.resize(s.layers);
-        for (Layer& layer : layers) {
-            layer.keys.make(size_t(inner) * room, s.half_ring);
-            layer.values.make(size_t(s.heads) * value_panels * s.slots * value_wide * LANES,
-                              s.half_ring);
-            layer.distances.make(size_t(inner) * reach, s.half_ring);
+        rings.resize(s.layers);
+        for (Ring& ring : rings) {
+            ring.keys.make(size_t(inner) * room, s.half_ring);
+            ring.values.make(size_t(s.heads) * value_panels * s.slots * value_wide * LANES,
+                             s.half_ring);
         }
         wanted_slots.resize(room / PANEL);
         wanted_distances.resize(reach / PANEL);
@@ -174,16 +200,17 @@ struct Model {
 
     // One head's answers (tokens, key) to queries, both with rows of `inner`.
     template <class Number>
-    void attend(const Layer& layer, int head, const float* queries, const int64_t* slots,
-                const int64_t* position, int tokens, float* scratch, float* answers) const {
+    void attend(const Layer& layer, const Ring& ring, int head, const float* queries,
+                const int64_t* slots, const int64_t* position, int tokens, float* scratch,
+                float* answers) const {
         const int key = size.key, score_row = room + LANES, place_row = reach + LANES;
         const float scale = 1 / std::sqrt(float(key));
         const float* content_bias = layer.content_bias.data() + size_t(head) * key;
         const float* distance_bias = layer.distance_bias.data() + size_t(head) * key;
-        const Number* keys = layer.keys.data<Number>() + size_t(head) * room * key;
+        const Number* keys = ring.keys.data<Number>() + size_t(head) * room * key;
         const Number* places_by_distance = layer.distances.data<Number>()
                                            + size_t(head) * reach * key;
-        const Number* values = layer.values.data<Number>()
+        const Number* values = ring.values.data<Number>()
                                + size_t(head) * value_panels * size.slots * value_wide * LANES;
         float *contents = scratch, *distances = contents + BLOCK * key,
               *scores = distances + BLOCK * key, *places = scores + size_t(BLOCK) * score_row;
@@ -200,19 +227,20 @@ struct Model {
             for (int p = 0; p < room / PANEL; p++)
                 if (wanted_slots[p])
                     several<4>(keys + size_t(p) * PANEL * key, contents, key, count, key,
-                               scores + p * PANEL, score_row, PANEL, false, layer.keys.far());
+                               scores + p * PANEL, score_row, PANEL, false,
+                               ring.keys.far<Number>());
             for (int p = 0; p < reach / PANEL; p++)
                 if (wanted_distances[p])
                     several<4>(places_by_distance + size_t(p) * PANEL * key, distances, key,
                                count, key, places + p * PANEL, place_row, PANEL, false,
-                               layer.distances.far());
+                               layer.distances.far<Number>());
             float shares[BLOCK];
             for (int t = 0; t < count; t++)
                 shares[t] = 1 / weigh(position[slots[first + t]], scores + size_t(t) * score_row,
                                       places + size_t(t) * place_row);
             float* answer = answers + size_t(first) * inner;
             for (int t = 0; t < count; t++) std::fill_n(answer + size_t(t) * inner, key, 0.0f);
-            const bool far = layer.values.far();
+            const bool far = ring.values.far<Number>();
             value_wide == 1   ? mix<1>(values, far, scores, count, answer)
             : value_wide == 2 ? mix<2>(values, far, scores, count, answer)
                               : mix<4>(values, far, scores, count, answer);
@@ -222,18 +250,18 @@ struct Model {
     }
 
     template <class Number>
-    void remember(Layer& layer, const int64_t* slots, int tokens) {
+    void remember(Ring& ring, const int64_t* slots, int tokens) {
         const int width = value_wide * LANES, key = size.key;
         for (int t = 0; t < tokens; t++)
             for (int head = 0; head < size.heads; head++) {
                 const int64_t slot = slots[t];
                 const float* from = fresh.data() + size_t(t) * 2 * inner + size_t(head) * key;
-                Number* to = layer.keys.data<Number>()
+                Number* to = ring.keys.data<Number>()
                              + (size_t(head) * room + slot / PANEL * PANEL) * key + slot % PANEL;
                 for (int d = 0; d < key; d++) to[size_t(d) * PANEL] = from[d];
                 from += inner;
                 for (int p = 0; p < value_panels; p++) {
-                    to = layer.values.data<Number>()
+                    to = ring.values.data<Number>()
                          + ((size_t(head) * value_panels + p) * size.slots + slot) * width;
                     std::copy(from + p * width, from + std::min(key, (p + 1) * width), to);
                 }
@@ -244,15 +272,18 @@ struct Model {
     // left in `last`.
     void extend(const int64_t* slots, const int64_t* position, int tokens, int wanted = 1) {
         const int width = size.width, half = size.feedforward / 2, threads = size.threads;
-        const auto attend = size.half_ring ? &Model::attend<Short> : &Model::attend<float>;
+        const auto attend = size.half_ring ? &Sequence::attend<Short>
+                                           : &Sequence::attend<float>;
         find_panels(position[slots[0]], position[slots[tokens - 1]]);
-        for (Layer& layer : layers) {
+        for (int number = 0; number < size.layers; number++) {
+            const Layer& layer = weights.layers[number];
+            Ring& ring = rings[number];
             layer.norm1.apply(x.data(), tokens, normed.data());
             layer.key_value.apply(normed.data(), tokens, fresh.data(), threads);
-            size.half_ring ? remember<Short>(layer, slots, tokens)
-                           : remember<float>(layer, slots, tokens);
+            size.half_ring ? remember<Short>(ring, slots, tokens)
+                           : remember<float>(ring, slots, tokens);
             // Nothing after the last layer reads the other tokens.
-            int first = &layer == &layers.back() ? tokens - wanted : 0, count = tokens - first;
+            int first = number + 1 == size.layers ? tokens - wanted : 0, count = tokens - first;
             float* residual = x.data() + size_t(first) * width;
             layer.query.apply(normed.data() + size_t(first) * width, count, queries.data(),
                               threads);
@@ -260,8 +291,8 @@ struct Model {
             for (int part = 0; part < threads; part++)
                 for (int head = part; head < size.heads; head += threads) {
                     size_t place = size_t(head) * size.key;
-                    (this->*attend)(layer, head, queries.data() + place, slots + first, position,
-                                    count, scratch.data() + part * scratch_size,
+                    (this->*attend)(layer, ring, head, queries.data() + place, slots + first,
+                                    position, count, scratch.data() + part * scratch_size,
                                     mixed.data() + place);
                 }
             layer.out.apply(mixed.data(), count, residual, threads, true);
@@ -276,12 +307,13 @@ struct Model {
             }
             layer.feedforward.apply(gated.data(), count, residual, threads, true);
         }
-        norm.apply(x.data() + size_t(tokens - wanted) * width, wanted, last.data());
+        weights.norm.apply(x.data() + size_t(tokens - wanted) * width, wanted,
+                           last.data());
     }
 
     void embed(float* out, int32_t id, const float* picture, int32_t row) const {
-        const float* token = picture ? picture : table + size_t(id) * size.width;
-        const float* place = local + size_t(row) * size.width;
+        const float* token = picture ? picture : weights.table + size_t(id) * size.width;
+        const float* place = weights.local + size_t(row) * size.width;
         for (int i = 0; i < size.width; i++) out[i] = token[i] + place[i];
     }
 };

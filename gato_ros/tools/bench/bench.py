@@ -15,7 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from gato_ros.policy.checkpoint import (
     SHIPPED,
     Checkpoint,
     CheckpointConfig,
-    available_memory,
+    DomainConfig,
     load_checkpoint,
 )
 from gato_ros.policy.engine import EngineError
+from gato_ros.policy.memory import available_memory
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.spec import Observation
@@ -171,9 +172,9 @@ class Stepper:
 def with_window(checkpoint: Checkpoint, tokens: int = CAPACITY,
                 timesteps: int | None = None) -> Checkpoint:
     """Return the checkpoint with another window."""
-    import dataclasses
-    config = dataclasses.replace(checkpoint.config, window_tokens=tokens,
-                                 window_timesteps=timesteps)
+    domains = {name: replace(domain, window_tokens=tokens, window_timesteps=timesteps)
+               for name, domain in checkpoint.config.domains.items()}
+    config = replace(checkpoint.config, domains=domains)
     return Checkpoint(config, checkpoint.model, checkpoint.folder)
 
 
@@ -196,7 +197,8 @@ def random_checkpoint(preset: str, robot: RobotSpec, device: str = 'cpu') -> Che
         mean = 1.0 if parameter.dim() == 1 else 0.0
         parameter.normal_(mean, 0.02, generator=generator)
         parameter.copy_(parameter.bfloat16())
-    return Checkpoint(CheckpointConfig(arch, robot.timestep()), model, Path())
+    config = CheckpointConfig(arch, {robot.name: DomainConfig(robot.timestep())})
+    return Checkpoint(config, model, Path())
 
 
 def sample(step: Callable[[], dict[str, float]], count: int) -> dict[str, dict[str, float]]:
@@ -248,7 +250,6 @@ def _messages(robot: RobotSpec, count: int) -> dict[str, Any]:
 
 def growth(settings: BenchSettings) -> dict[str, Any]:
     """Cost against the window's fill, the model's size, the cameras and their resolution."""
-    import dataclasses
     robot = load_robot(settings.robot)
     checkpoint = settings.load()
     stepper = Stepper(with_window(checkpoint), robot)
@@ -273,11 +274,12 @@ def growth(settings: BenchSettings) -> dict[str, Any]:
                           **decode_rates(stepper.policy, times['decode']['p50'])}
     cameras = {}
     for count, side in ((1, 64), (2, 64), (3, 64), (4, 64), (2, 96), (2, 128), (2, 224)):
-        eyes = tuple(dataclasses.replace(robot.cameras[0], name=f'camera{i}', height=side,
-                                         width=side) for i in range(count))
-        other = dataclasses.replace(robot, cameras=eyes)
-        config = dataclasses.replace(checkpoint.config, timestep=other.timestep(),
-                                     window_tokens=CAPACITY)
+        eyes = tuple(replace(robot.cameras[0], name=f'camera{i}', height=side, width=side)
+                     for i in range(count))
+        other = replace(robot, cameras=eyes)
+        domain = replace(checkpoint.config.domain(robot.timestep()), timestep=other.timestep(),
+                         window_tokens=CAPACITY)
+        config = replace(checkpoint.config, domains={'cameras': domain})
         stepper = Stepper(Checkpoint(config, checkpoint.model, checkpoint.folder), other)
         stepper.fill()
         cameras[f'{count} x {side} x {side}'] = {
