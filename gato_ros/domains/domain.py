@@ -236,6 +236,10 @@ class Domain(ABC):
                               f'one of {", ".join(self.tasks)}')
         return self.tasks[name]
 
+    def demonstrators_of(self, task: str) -> Sequence[str]:
+        """Return which of ``demonstrators`` can do a task."""
+        return self.demonstrators
+
     def usable(self, success: bool | None, normalised: float | None) -> bool:
         """Whether an episode may be learnt from: a success, or a score at the bar or above it."""
         if success is not None:

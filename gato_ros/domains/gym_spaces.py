@@ -90,6 +90,7 @@ def write(parts: list[Part], values: Values, space: spaces.Space) -> Any:
 def _leaves(space: spaces.Space, path: tuple[str | int, ...], name: str
             ) -> Iterator[tuple[str, tuple[str | int, ...], spaces.Space]]:
     """Yield title, path and space of all that is no Dict and no Tuple."""
+    inside: list[tuple[str | int, spaces.Space]]
     if isinstance(space, spaces.Dict):
         inside = list(space.spaces.items())
     elif isinstance(space, spaces.Tuple):

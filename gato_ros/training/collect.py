@@ -75,8 +75,12 @@ class CollectSettings:
             if other.name != domain.name:
                 raise ConfigError(f'tasks are of the domains {domain.name!r} and {other.name!r}, '
                                   'expected one; collect each into a folder of its own')
+            able = (*domain.demonstrators_of(task), RANDOM)
+            if self.actor not in able:
+                raise ConfigError(f'actor is {self.actor!r}, expected one of {", ".join(able)}, '
+                                  f'who can do the task {reference!r}')
             if domain.task(task).held_out:
-                raise ConfigError(f'task {reference!r} is held out for evaluation: what it shows '
+                raise ConfigError(f'task {reference!r} is held out for evaluation: its objects '
                                   'must never be seen in training')
         first = domain.seeds.first_training
         if self.seeds.start < first:
@@ -86,9 +90,6 @@ class CollectSettings:
             raise ConfigError(f'noise is {self.noise}, expected a share of full scale in [0, 1]')
         if not 0 < self.policy_share <= 1:
             raise ConfigError(f'policy_share is {self.policy_share}, expected a share in (0, 1]')
-        if self.actor not in (*domain.demonstrators, RANDOM):
-            raise ConfigError(f'actor is {self.actor!r}, expected one of '
-                              f'{", ".join((*domain.demonstrators, RANDOM))}')
         if self.policy is not None and self.actor != 'expert':
             raise ConfigError(f'actor {self.actor!r} and a policy are both given, expected the '
                               'expert: only that one can label what a policy sees')

@@ -84,11 +84,12 @@ class _Run:
         arch = load_architecture(settings.model)
         model = Gato(arch, self.mixture.auxiliary if settings.auxiliary_weight else None)
         names = any(source.named_fraction > 0 for source in settings.sources)
-        former = None
+        former: CheckpointConfig | None = None
         if start_from is not None:
-            former = load_checkpoint(start_from)
-            take_weights(model, former.model)
-            names |= former.config.names_demonstrations
+            checkpoint = load_checkpoint(start_from)
+            take_weights(model, checkpoint.model)
+            former = checkpoint.config
+            names |= former.names_demonstrations
         if settings.rank:
             adapt(model, settings.rank)
         self.model = model.to(process.device)
@@ -96,7 +97,7 @@ class _Run:
         self.optimizer = make_optimizer(self.model, settings)
         self.step = 0
         self.config = CheckpointConfig(
-            arch, domains_of(self.mixture, settings, former and former.config),
+            arch, domains_of(self.mixture, settings, former),
             self.model.auxiliary, names_demonstrations=names, text_model=load_text().hash)
         self._resume()
 

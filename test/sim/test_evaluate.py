@@ -15,18 +15,24 @@ import numpy as np
 import psutil
 import pytest
 
+from gato_ros.domains.registry import load_domain
+from gato_ros.domains.stacking.domain import SUITE
 from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.tasks import load_task
-from gato_ros.evaluation.actors import NoImageActor, PolicyActor, StaleImageActor, record_expert
+from gato_ros.domains.wrappers import open_environment
+from gato_ros.evaluation.actors import (
+    NoImageActor,
+    PolicyActor,
+    Scene,
+    StaleImageActor,
+    demonstrate,
+)
 from gato_ros.evaluation.cast import CONTROLS, make_actor
 from gato_ros.evaluation.evaluate import evaluate
 from gato_ros.evaluation.report import report, show, summarise
 from gato_ros.evaluation.results import Results
 from gato_ros.evaluation.rollout import Outcome, rollout
 from gato_ros.evaluation.suite import (
-    SPLITS,
-    SUITE,
     EvaluateSettings,
     EvaluationError,
     Job,
@@ -35,7 +41,6 @@ from gato_ros.evaluation.suite import (
 from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.tools.cli import main as program
-from gato_ros.training.collect import FIRST_TRAINING_SEED
 
 pytestmark = pytest.mark.sim
 COMMAND = [sys.executable, '-m', 'gato_ros.tools.cli', 'evaluate', '--task', 'stack_any_pair',
@@ -47,33 +52,49 @@ def policy(checkpoint, robot):
     return GatoPolicy(load_checkpoint(checkpoint), robot.timestep())
 
 
-def forbidden():
+@pytest.fixture
+def stage():
+    """Return a function that gives a scene of a task, whose environment another scene may share."""
+    domain = load_domain('stacking')
+
+    def make(task='stack_wide', seed=0, environment=None):
+        return Scene(domain, environment or open_environment(domain), task, task, seed)
+    return make
+
+
+def begin(scene):
+    """Begin a scene's episode, and return its world with it."""
+    scene.environment.reset(scene.task, scene.seed)
+    return scene.environment.world.env
+
+
+def forbidden(spec):
     raise AssertionError('this actor runs no checkpoint')
 
 
 # What the controls are.
 
-def test_controls_bound_the_task(make_env):
-    env = make_env('reach_red_narrow')
-    expert, still, chance = (rollout(env, make_actor(name, forbidden), 10_000, name)
+def test_controls_bound_the_task(stage):
+    scene = stage('reach_red_narrow', 10_000)
+    expert, still, chance = (rollout(scene, make_actor(name, forbidden), name)
                              for name in ('expert', 'still', 'random'))
-    assert expert.success and expert.failure == ''
-    assert (still.success, still.failure) == (False, 'never reached')
+    assert expert.success and expert.failure == '' and expert.score == 1.0
+    assert (still.success, still.failure, still.score) == (False, 'never reached', 0.0)
     assert not chance.success and chance.steps == 120
 
 
-def test_torques_replayed_on_their_own_seed_solve_it_and_on_another_do_not(make_env):
-    env = make_env()
-    torques = record_expert(make_env(), 3)
-    env.reset(3)
-    for torque in torques:
-        env.step(torque)
-    assert env.success
+def test_torques_replayed_on_their_own_seed_solve_it_and_on_another_do_not(stage):
+    scene = stage(seed=3)
+    actions = [sent for _, sent in demonstrate(scene)]
+    scene.environment.reset(scene.task, 3)
+    for action in actions:
+        scene.environment.world.step(action)
+    assert scene.environment.success
     replay = make_actor('replay', forbidden)
-    assert [rollout(env, replay, seed).success for seed in (2, 3, 4)] == [False] * 3
+    assert not any(rollout(replace(scene, seed=seed), replay).success for seed in (2, 3, 4))
 
 
-def test_what_each_control_shows_the_policy(make_env, policy, monkeypatch):
+def test_what_each_control_shows_the_policy(stage, policy, monkeypatch):
     shown = []
     answer = GatoPolicy.act
 
@@ -81,18 +102,20 @@ def test_what_each_control_shows_the_policy(make_env, policy, monkeypatch):
         shown.append(observation)
         return answer(self, observation, sent)
     monkeypatch.setattr(GatoPolicy, 'act', act)
-    env = make_env(render=True)
+    scene = stage()
+    environment = scene.environment
     for kind in (PolicyActor, NoImageActor, StaleImageActor):
         for seed in (0, 1):  # the second episode shows nothing of the first one
-            actor, observation = kind(policy), env.reset(seed)
-            actor.reset(env, seed)
+            actor, observation = kind(lambda spec: policy), environment.reset(scene.task, seed)
+            actor.reset(replace(scene, seed=seed))
             for _ in range(3):
-                torque = actor.act(observation, None)
+                actor.act(observation, None)
                 seen, moved = shown[-1], observation
-                observation = env.step(torque * 0 + 0.5 * env.robot.scale)
+                observation = environment.step(
+                    {'joint_torques': 0.5 * environment.world.robot.scale})
             last = moved.images['front']
             assert np.ptp(last) > 0
-            first = env.reset(seed).images['front']
+            first = environment.reset(scene.task, seed).images['front']
             if kind is PolicyActor:
                 assert np.array_equal(seen.images['front'], last)
             elif kind is NoImageActor:
@@ -104,20 +127,21 @@ def test_what_each_control_shows_the_policy(make_env, policy, monkeypatch):
                                   moved.proprioception['joint_positions'])
 
 
-def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(make_env, policy, monkeypatch):
+def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(stage, policy, monkeypatch):
     told = []
     monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed: told.append(prompt))
-    env, scenes = make_env('stack_any_pair', render=True), {}
+    stages, scenes = stage('stack_any_pair'), {}
     for name in ('policy', 'untold', 'misled', 'shown', 'misshown'):
-        actor = make_actor(name, lambda: policy)
+        actor = make_actor(name, lambda spec: policy)
         for seed in range(4):
-            env.reset(seed)
-            own = env.task.blocks
-            actor.reset(env, seed)
-            scenes.setdefault(seed, []).append(env.world.data.qpos.copy())
-            assert (env.task.blocks != own) == name.startswith('mis')
+            scene = replace(stages, seed=seed)
+            world = begin(scene)
+            own = world.task.blocks
+            actor.reset(scene)
+            scenes.setdefault(seed, []).append(world.world.data.qpos.copy())
+            assert (world.task.blocks != own) == name.startswith('mis')
             if name in ('policy', 'misled'):
-                upper, lower = env.task.blocks
+                upper, lower = world.task.blocks
                 assert told[-1] == f'stack the {upper} block on the {lower} block'
             elif name == 'untold':
                 assert told[-1] == ''
@@ -127,27 +151,29 @@ def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(make_env, poli
         assert all(np.array_equal(scene[0], other) for other in scene)
 
 
-def test_who_is_misled_is_judged_by_whether_it_obeys(make_env, policy):
-    env = make_env('stack_any_pair')
+def test_who_is_misled_is_judged_by_whether_it_obeys(stage, policy):
     for seed in range(2):
-        env.reset(seed)
-        make_actor('misled', lambda: policy).reset(env, seed)
-        expert = Expert(env)
-        while not env.success and env.time_s < env.time_limit_s:
-            env.step(expert.act())
-        upper, lower = env.task.blocks
-        assert env.success and env.world.block(upper)[2] > env.world.block(lower)[2] + 0.03
+        scene = stage('stack_any_pair', seed)
+        world = begin(scene)
+        make_actor('misled', lambda spec: policy).reset(scene)
+        expert = make_actor('expert', forbidden)
+        expert.reset(scene)
+        while not scene.environment.ended:
+            scene.environment.apply(expert.act(None, None))
+        upper, lower = world.task.blocks
+        assert world.success and world.world.block(upper)[2] > world.world.block(lower)[2] + 0.03
 
 
-def test_a_demonstration_does_not_depend_on_what_was_shown_before(make_env, policy, monkeypatch):
+def test_a_demonstration_does_not_depend_on_what_was_shown_before(stage, policy, monkeypatch):
     told = []
     monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed: told.append(prompt))
-    env = make_env('stack_any_pair', render=True)
+    stages = stage('stack_any_pair')
     for order in ((0, 1), (1, 0)):
-        actor = make_actor('shown', lambda: policy)
+        actor = make_actor('shown', lambda spec: policy)
         for seed in order:
-            env.reset(seed)
-            actor.reset(env, seed)
+            scene = replace(stages, seed=seed)
+            begin(scene)
+            actor.reset(scene)
     first, second, second_again, first_again = told
     for one, again in ((first, first_again), (second, second_again)):
         assert all(np.array_equal(a.ids, b.ids) and np.array_equal(a.patches, b.patches)
@@ -155,14 +181,15 @@ def test_a_demonstration_does_not_depend_on_what_was_shown_before(make_env, poli
     assert not np.array_equal(first[-1].ids, second[-1].ids)
 
 
-def test_episodes_do_not_depend_on_what_was_rolled_out_before(make_env, policy, monkeypatch):
+def test_episodes_do_not_depend_on_what_was_rolled_out_before(stage, policy, monkeypatch):
     monkeypatch.setattr(StackingEnv, 'time_limit_s', 0.5)
     ends = {}
     for order in ((3, 4), (4, 3)):
-        env, actor = make_env('stack_any_pair', render=True), make_actor('policy', lambda: policy)
+        scene, actor = stage('stack_any_pair'), make_actor('policy', lambda spec: policy)
         for seed in order:
-            rollout(env, actor, seed)
-            ends.setdefault(seed, []).append(env.world.data.qpos.copy())
+            rollout(replace(scene, seed=seed), actor)
+            ends.setdefault(seed, []).append(
+                scene.environment.world.env.world.data.qpos.copy())
     for first, again in ends.values():
         np.testing.assert_array_equal(first, again)
 
@@ -210,7 +237,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_report(tmp_path):
     assert psutil.wait_procs(family, timeout=20)[1] == [], 'workers outlive the program'
     kept = (cut / 'episodes.jsonl').read_bytes()
     with (cut / 'episodes.jsonl').open('ab') as file:
-        file.write(b'{"task": "stack_any_pair", "looks": "nom')  # killed while it wrote
+        file.write(b'{"task": "stack_any_pair", "randomisation": "nom')  # killed while it wrote
 
     ended, table = run(cut, '--workers', '2')
     expected, expected_table = run(whole, '--workers', '1')
@@ -235,7 +262,8 @@ def test_a_dead_worker_ends_the_run_in_one_sentence(tmp_path):
 def test_results_of_other_settings_are_never_reused(tmp_path, checkpoint):
     settings = EvaluateSettings(checkpoint, out=tmp_path / 'out', actors=('policy', 'expert'))
     before = fingerprints(settings)
-    outcome = Outcome('stack_wide', 'nominal', 'policy', 0, True, 60, '', before['policy'])
+    mine = 'stack_wide', 'policy'
+    outcome = Outcome('stack_wide', 'nominal', 'policy', 0, True, 1.0, 60, '', before[mine])
     with Results(settings.out) as results:
         results.append(outcome)
         job = Job('stack_wide', 'nominal', 'policy', 0)
@@ -247,7 +275,8 @@ def test_results_of_other_settings_are_never_reused(tmp_path, checkpoint):
                                                      '"provenance": {"steps": 1}'))
         trained = fingerprints(settings)
         for other in (cooler, trained):
-            assert other['policy'] != before['policy'] and other['expert'] == before['expert']
+            assert other[mine] != before[mine]
+            assert other['stack_wide', 'expert'] == before['stack_wide', 'expert']
             assert results.read(other) == {}
 
 
@@ -266,22 +295,24 @@ def test_a_file_that_cannot_grow_is_named(tmp_path):
             'with Results(Path(sys.argv[1])) as results:\n'
             '    for seed in range(9):\n'
             '        results.append(Outcome("reach_red_narrow", "nominal", "still", seed, False,'
-            ' 120, "never reached", "0"))\n')
+            ' 0.0, 120, "never reached", "0"))\n')
     done = subprocess.run([sys.executable, '-c', code, tmp_path], capture_output=True, text=True)
     assert 'what is finished is kept, so make room' in done.stderr.splitlines()[-1]
     with Results(tmp_path) as results:
-        assert len(results.read({'still': '0'})) >= 2
+        assert len(results.read({('reach_red_narrow', 'still'): '0'})) >= 2
 
 
 # What is told.
 
 def test_rows_count_failures_by_kind():
     def outcome(actor, seed, failure=''):
-        return Outcome('stack_wide', 'nominal', actor, seed, not failure, 60, failure)
+        return Outcome('stack_wide', 'nominal', actor, seed, not failure, float(not failure), 60,
+                       failure)
     mine = [outcome('policy', 0), outcome('policy', 1, 'dropped'), outcome('policy', 2, 'dropped')]
-    policy, expert = summarise([*mine, outcome('expert', 0)])
+    policy, expert = summarise(EvaluateSettings(), [*mine, outcome('expert', 0)])
     assert (policy['actor'], policy['success'], policy['steps']) == ('policy', 1 / 3, 60)
     assert policy['failures'] == {'dropped': 2} and expert['n'] == 1
+    assert policy['normalised'] == pytest.approx(1 / 3), 'between 0 of chance and 1 of the expert'
     assert 0.06 < policy['interval'][0] < 1 / 3 < policy['interval'][1] < 0.8
 
 
@@ -304,7 +335,8 @@ def test_failures_are_pictured_and_rates_plotted(tmp_path, checkpoint, capsys):
 @pytest.mark.parametrize(('arguments', 'sentence'), [
     (['--split', 'train'], "split is 'train', expected one of test, validation"),
     (['--actor', 'oracle'], "actor is 'oracle', expected one of policy, expert"),
-    (['--looks', 'pretty'], "looks is 'pretty', expected one of nominal, randomised"),
+    (['--randomisation', 'pretty'],
+     "randomisation is 'pretty', expected one of nominal, randomised"),
     (['--task', 'stack'], "task 'stack' is unknown"),
     (['--task', 'tower_of_three', '--actor', 'misled', '--episodes', '1', '--workers', '1'],
      "task 'tower_of_three' was given, expected a stack of two blocks"),
@@ -320,16 +352,18 @@ def test_the_suite_is_the_issues_and_training_never_meets_its_seeds():
     assert [load_task(name).kind for name in SUITE] == ['stack', 'stack', 'stack', 'tower',
                                                         'stack', 'stack']
     assert len(CONTROLS) == 7
-    assert max(seed for seeds in SPLITS.values() for seed in seeds) < FIRST_TRAINING_SEED
-    assert not set(SPLITS['test']) & set(SPLITS['validation'])
+    seeds = load_domain('stacking').seeds
+    assert max(*seeds.test, *seeds.validation, *seeds.demonstrations) < seeds.first_training
+    assert not set(seeds.test) & set(seeds.validation)
 
 
 @pytest.mark.slow
-def test_in_the_same_scenes_the_prompt_decides_which_block_goes_where(make_env, robot):
+def test_in_the_same_scenes_the_prompt_decides_which_block_goes_where(stage, robot):
     """Told or shown the scene's own pair, then another: each time judged by that."""
     policy = GatoPolicy(load_checkpoint(ANY_PAIR), robot.timestep())
-    env = make_env('stack_any_pair')
+    scene = stage('stack_any_pair')
     for name in ('policy', 'misled', 'shown', 'misshown'):
-        actor = make_actor(name, lambda: policy)
-        done = [rollout(env, actor, seed, name) for seed in (10_001, 10_002, 10_004, 10_006)]
+        actor = make_actor(name, lambda spec: policy)
+        done = [rollout(replace(scene, seed=seed), actor, name)
+                for seed in (10_001, 10_002, 10_004, 10_006)]
         assert sum(outcome.success for outcome in done) >= 3, done

@@ -60,7 +60,8 @@ def test_what_a_person_meant_is_nearer_to_the_expert_than_what_their_keys_did() 
 
 
 def test_a_persons_episodes_are_collected_as_teleoperation(tmp_path) -> None:
-    settings = CollectSettings(tmp_path, 1, ('stack_narrow',), noise=0.0, person=True, workers=1)
+    settings = CollectSettings(tmp_path, 1, ('stack_narrow',), noise=0.0, actor='person',
+                               workers=1)
     assert dict(collect(settings)) == {100_000: True}
     (path, info), = list_episodes(tmp_path)
     assert info.source == 'teleoperation' and info.length > 100
@@ -70,7 +71,7 @@ def test_a_persons_episodes_are_collected_as_teleoperation(tmp_path) -> None:
 
 
 def test_a_person_neither_labels_a_policys_steps_nor_lifts(tmp_path) -> None:
-    with pytest.raises(ConfigError, match='person and policy are both given, expected one'):
-        CollectSettings(tmp_path, 1, person=True, policy=tmp_path)
-    with pytest.raises(ConfigError, match='tasks are lift_red_narrow, expected stacks of two'):
-        CollectSettings(tmp_path, 1, ('lift_red_narrow',), person=True)
+    with pytest.raises(ConfigError, match="actor 'person' and a policy are both given"):
+        CollectSettings(tmp_path, 1, actor='person', policy=tmp_path)
+    with pytest.raises(ConfigError, match="actor is 'person', expected one of expert, random"):
+        CollectSettings(tmp_path, 1, ('lift_red_narrow',), actor='person')

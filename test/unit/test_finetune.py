@@ -14,6 +14,7 @@ from recordings import ROBOT, SENTENCE, original, record
 from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError, to_dict
+from gato_ros.domains.registry import load_domain
 from gato_ros.episodes.episode import list_episodes, read_slice
 from gato_ros.evaluation.before_after import before_after, known_task
 from gato_ros.model.architecture import load_architecture
@@ -219,9 +220,10 @@ def test_a_change_of_low_rank_starts_at_nothing_and_merges_into_ordinary_weights
 
 
 def test_what_a_demonstration_shows_is_found_by_its_name_or_its_sentence() -> None:
-    assert known_task('stack_wide', 'anything') == 'stack_wide'
-    assert known_task(SENTENCE, SENTENCE) == 'stack_red_on_blue_wide'
-    assert known_task('fold the towel', 'fold the towel') == ''
+    domain = load_domain('stacking')
+    assert known_task(domain, 'stack_wide', 'anything') == 'stack_wide'
+    assert known_task(domain, SENTENCE, SENTENCE) == 'stack_red_on_blue_wide'
+    assert known_task(domain, 'fold the towel', 'fold the towel') == ''
 
 
 @pytest.mark.slow

@@ -93,16 +93,17 @@ def test_a_demonstration_shows_what_its_sentence_says_though_the_task_has_many(e
 def test_what_was_shown_is_said_and_then_done(episodes, robot):
     """Demonstration, words with their end, window: the words are targets, and all before the
     window stays pinned."""
-    source = sampler(episodes, robot, prompt_fraction=0.0, sentence_fraction=0.0,
-                     named_fraction=1.0, prompt_timesteps=2)
-    words = source.sources[0].tokenizer.text.encode(source.sources[0].episodes[0][1].sentence).tolist()
-    one = len(source.sources[0].tokenizer.layout())
+    mixture = sampler(episodes, robot, prompt_fraction=0.0, sentence_fraction=0.0,
+                      named_fraction=1.0, prompt_timesteps=2)
+    source = mixture.sources[0]
+    words = source.tokenizer.text.encode(source.episodes[0][1].sentence).tolist()
+    one = len(source.tokenizer.layout())
     said = slice(2 * one, 2 * one + len(words) + 1)
-    group, = source.batch(0, 8)
-    assert (group.ids[:, said] == torch.tensor([*words, source.sources[0].tokenizer.text.end])).all()
+    group, = mixture.batch(0, 8)
+    assert (group.ids[:, said] == torch.tensor([*words, source.tokenizer.text.end])).all()
     assert group.ids.shape[1] == 4 * one + len(words) + 1
     text, = (slots for low, high, slots in group.layout.targets
-             if (low, high) == source.sources[0].tokenizer.text_range())
+             if (low, high) == source.tokenizer.text_range())
     assert text.tolist() == list(range(said.start, said.stop))
     assert group.layout.pinned.nonzero().flatten().tolist() == list(range(said.stop))
     mine = group.ids[:, :one], group.ids[:, said.stop:said.stop + one]

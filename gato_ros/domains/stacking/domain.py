@@ -67,6 +67,11 @@ class Stacking(Domain):
         assert isinstance(world, StackingEnvironment)
         return world.demonstrator(kind, rng)
 
+    def demonstrators_of(self, task: str) -> Sequence[str]:
+        found = load_task(task)
+        by_keys = (found.kind, found.shapes) == ('stack', 'cubes')
+        return self.demonstrators if by_keys else self.demonstrators[:1]
+
     def with_robot(self, robot: str) -> Stacking:
         return Stacking(robot)
 
