@@ -22,8 +22,8 @@ from gato_ros.spec import Observation
 from gato_ros.tokens import vocab
 from gato_ros.tokens.context import CAPACITY, ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer
-from gato_ros.tools.bench.bench import (
-    BenchSettings,
+from gato_ros.tools.bench.settings import BenchSettings
+from gato_ros.tools.bench.stepper import (
     Stepper,
     decode_rates,
     percentiles,
@@ -225,7 +225,9 @@ class _Watched:
     """An engine whose scores can be read after each step."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self.name = engine, engine.name
+        self._engine, self.name, self.bound = engine, engine.name, engine.bound
+        self.stride, self.another = engine.stride, engine.another
+        self.encode, self.extend = engine.encode, engine.extend
         self.scores: list[np.ndarray] = []
 
     def decode(self, places: Sequence[Place], slots: np.ndarray, window: ContextWindow,
@@ -233,9 +235,6 @@ class _Watched:
                logits: Sequence[np.ndarray] | None = None) -> np.ndarray:
         self.scores = [np.zeros(p.high - p.low, np.float32) for p in places]
         return self._engine.decode(places, slots, window, temperature, noise, self.scores)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
 
 
 def _recorded(settings: BenchSettings, robot: RobotSpec, count: int) -> Iterator[
