@@ -127,6 +127,14 @@ def read_slice(path: Path, start: int, stop: int) -> dict[str, dict[str, np.ndar
     return groups
 
 
+def timestep(data: Mapping[str, Mapping[str, np.ndarray]], row: int
+             ) -> tuple[Observation, dict[str, np.ndarray]]:
+    """Return what was seen in a row of ``read_slice``'s arrays, and what was sent then."""
+    image, tensor, sent = ({name: rows[row] for name, rows in data[group].items()}
+                           for group in ('image', 'tensor', 'sent'))
+    return Observation(image, tensor), sent
+
+
 def list_episodes(folder: Path) -> list[tuple[Path, EpisodeInfo]]:
     """Return every episode below a folder, sorted by path; EpisodeError when there is none."""
     found = [(path, read_info(path)) for path in sorted(folder.rglob(f'*{SUFFIX}'))]

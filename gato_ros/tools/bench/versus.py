@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gato_ros.episodes.episode import list_episodes, read_slice
+from gato_ros.episodes.episode import list_episodes, read_slice, timestep
 from gato_ros.model.gato import Gato
 from gato_ros.model.layout import sequence_layout
 from gato_ros.policy.checkpoint import Checkpoint
@@ -243,11 +243,11 @@ def _recorded(settings: BenchSettings, robot: RobotSpec, count: int) -> Iterator
     folder = settings.episodes or _record(settings.out / 'episodes', robot, count)
     for path, info in list_episodes(folder):
         data = read_slice(path, 0, min(info.length, count))
+        former = None
         for step in range(min(info.length, count)):
-            observation = Observation({k: v[step] for k, v in data['image'].items()},
-                                      {k: v[step] for k, v in data['tensor'].items()})
-            sent = {k: v[step - 1] for k, v in data['sent'].items()} if step else None
-            yield None if step else info.sentence, observation, sent
+            observation, sent = timestep(data, step)
+            yield None if step else info.sentence, observation, former
+            former = sent
             count -= 1
             if count == 0:
                 return
