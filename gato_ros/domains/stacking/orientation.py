@@ -1,7 +1,4 @@
-"""Inverse kinematics: one damped least-squares step towards a pose of the hand.
-
-One linear step is enough: the expert asks again at every control step, from where the arm is.
-"""
+"""How the hand should be turned, and how far it is from that."""
 
 from __future__ import annotations
 
@@ -9,25 +6,12 @@ import numpy as np
 
 from gato_ros.domains.stacking.physics import mujoco
 
-DAMPING = 0.02  # of the least squares; keeps steps small where the arm is stretched
-
-
-def solve(jacobian: np.ndarray, position_error: np.ndarray, rotation_error: np.ndarray,
-          rest: np.ndarray) -> np.ndarray:
-    """Return a joint step float64[M] in rad.
-
-    jacobian        float64[6, M]
-    position_error  float64[3], m, base frame
-    rotation_error  float64[3], rotation vector in rad, base frame
-    rest            float64[M]: step wanted by the motion that leaves the hand where it is
-    """
-    error = np.concatenate([position_error, rotation_error])
-    square = jacobian @ jacobian.T + DAMPING ** 2 * np.eye(6)
-    return rest + jacobian.T @ np.linalg.solve(square, error - jacobian @ rest)
-
 
 def rotation_vector(target: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """Return the rotation float64[3] in rad that turns ``current`` into ``target`` (both 3x3)."""
+    """Return the rotation float64[3] in rad that turns ``current`` into ``target`` (both 3x3).
+
+    kinematics.rotation_vector without MuJoCo ends in other last bits, on which episodes rest.
+    """
     quaternion, vector = np.zeros(4), np.zeros(3)
     mujoco.mju_mat2Quat(quaternion, (target @ current.T).ravel())
     mujoco.mju_quat2Vel(vector, quaternion, 1.0)
