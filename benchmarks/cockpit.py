@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from gato_ros.tools.graph.demo import free_domain
+from gato_ros.tools.graph.children import free_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'test' / 'ros'))

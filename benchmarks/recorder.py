@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from gato_ros.tools.graph.demo import free_domain
+from gato_ros.tools.graph.children import free_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 CAMERAS, HEIGHT, WIDTH, IMAGE_HZ, JOINT_HZ = 3, 480, 640, 20, 500

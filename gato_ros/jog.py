@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.kinematics import Chain, Pose, inverse_step, rotation_vector, turned
+from gato_ros.kinematics import Chain, Pose, inverse_step, rotation_vector, shortened, turned
 from gato_ros.robot import RobotSpec
 
 LINEAR, ANGULAR, JOINT = 0.25, 1.2, 0.8  # m/s, rad/s, rad/s at a wish of 1
@@ -112,10 +112,10 @@ class Jog:
             ahead = position + rate * LINEAR * np.array(wish.linear) - pose.position
             turn = rotation_vector(turned(rotation, rate * ANGULAR * np.array(wish.angular)),
                                    pose.rotation)
-            self._place = (pose.position + _limit(ahead, AHEAD_M),
-                           turned(pose.rotation, _limit(turn, AHEAD_RAD)))
+            self._place = (pose.position + shortened(ahead, AHEAD_M),
+                           turned(pose.rotation, shortened(turn, AHEAD_RAD)))
         if self._posture is not None:
-            effort = self._springs(_limit(self._posture - angles,
+            effort = self._springs(shortened(self._posture - angles,
                                           AHEAD_RAD * max(wish.speed, 0.1)))
         else:
             assert self._place is not None
@@ -137,8 +137,8 @@ class Jog:
     def _pull(self, pose: Pose, angles: np.ndarray, place: np.ndarray, rotation: np.ndarray
               ) -> np.ndarray:
         return self._springs(inverse_step(
-            pose, _limit(place - pose.position, AHEAD_M),
-            _limit(rotation_vector(rotation, pose.rotation), AHEAD_RAD),
+            pose.jacobian, shortened(place - pose.position, AHEAD_M),
+            shortened(rotation_vector(rotation, pose.rotation), AHEAD_RAD),
             HOMEWARDS * (self._home - angles)))
 
     def _springs(self, step: np.ndarray) -> np.ndarray:
@@ -155,8 +155,3 @@ class Jog:
         if self.gripper is not None:
             effort[self.gripper] = self._force
         return effort
-
-
-def _limit(vector: np.ndarray, largest: float) -> np.ndarray:
-    """Shorten a vector to length ``largest``."""
-    return vector / max(1.0, float(np.linalg.norm(vector)) / largest)

@@ -64,16 +64,24 @@ class Chain:
         return Pose(place, rotation, jacobian)
 
 
-def inverse_step(pose: Pose, position_error: np.ndarray, rotation_error: np.ndarray,
+def inverse_step(jacobian: np.ndarray, position_error: np.ndarray, rotation_error: np.ndarray,
                  rest: np.ndarray) -> np.ndarray:
     """Return a joint step float64[M] in rad, by damped least squares.
 
+    One linear step is enough for those who ask again at every control step.
+
+    jacobian        float64[6, M]
     position_error  float64[3], m;  rotation_error  float64[3], rotation vector, rad; base frame
     rest            float64[M]: step wanted by the motion that leaves the tool where it is
     """
     error = np.concatenate([position_error, rotation_error])
-    square = pose.jacobian @ pose.jacobian.T + DAMPING ** 2 * np.eye(6)
-    return rest + pose.jacobian.T @ np.linalg.solve(square, error - pose.jacobian @ rest)
+    square = jacobian @ jacobian.T + DAMPING ** 2 * np.eye(6)
+    return rest + jacobian.T @ np.linalg.solve(square, error - jacobian @ rest)
+
+
+def shortened(vector: np.ndarray, largest: float) -> np.ndarray:
+    """Return a vector that is no longer than ``largest``, in the same direction."""
+    return vector / max(1.0, float(np.linalg.norm(vector)) / largest)
 
 
 def rpy_matrix(roll: float, pitch: float, yaw: float) -> np.ndarray:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gato_ros.config import ConfigError, from_dict, to_dict
+from gato_ros.files import whole
 from gato_ros.spec import Observation, TimestepSpec
 
 SUFFIX = '.safetensors'
@@ -90,16 +90,12 @@ class EpisodeWriter:
         """
         info = dataclasses.replace(info, length=self.length)
         arrays = {key: np.stack(rows) for key, rows in self._rows.items()}
-        aside = path.with_suffix('.part')
         try:
-            save_file(arrays, aside, metadata={'info': json.dumps(to_dict(info))})
-            with aside.open('rb') as handle:
-                os.fsync(handle.fileno())
+            with whole(path, synced=True) as aside:
+                save_file(arrays, aside, metadata={'info': json.dumps(to_dict(info))})
         except (SafetensorError, OSError) as error:
-            aside.unlink(missing_ok=True)
             raise EpisodeError(f'{path} cannot be written: {error}; finished episodes are kept, '
                                'so make room and give the command again') from error
-        os.replace(aside, path)
 
 
 def read_info(path: Path) -> EpisodeInfo:
@@ -129,6 +125,14 @@ def read_slice(path: Path, start: int, stop: int) -> dict[str, dict[str, np.ndar
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise EpisodeError(f'{path} is truncated or no episode: {error}') from error
     return groups
+
+
+def timestep(data: Mapping[str, Mapping[str, np.ndarray]], row: int
+             ) -> tuple[Observation, dict[str, np.ndarray]]:
+    """Return what was seen in a row of ``read_slice``'s arrays, and what was sent then."""
+    image, tensor, sent = ({name: rows[row] for name, rows in data[group].items()}
+                           for group in ('image', 'tensor', 'sent'))
+    return Observation(image, tensor), sent
 
 
 def list_episodes(folder: Path) -> list[tuple[Path, EpisodeInfo]]:

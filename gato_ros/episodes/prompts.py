@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gato_ros.episodes.episode import SUFFIX, read_info, read_slice
+from gato_ros.episodes.episode import SUFFIX, read_info, read_slice, timestep
 from gato_ros.episodes.recordings.bag import read_demonstration
 from gato_ros.episodes.recordings.mcap_file import BagError, read_about
 from gato_ros.robot import TORQUES, RobotSpec
@@ -103,15 +103,13 @@ def read_prompt(file: Path, robot: RobotSpec, end: str = 'last',
         total = info.length
         start = 0 if end == 'first' else max(0, total - steps)
         data = read_slice(file, start, start + steps)
-        rows = [({name: image[i] for name, image in data['image'].items()},
-                 {name: tensor[i] for name, tensor in data['tensor'].items()},
-                 {name: sent[i] for name, sent in data['sent'].items()})
-                for i in range(min(steps, total))]
+        rows = [(seen.images, seen.proprioception, sent) for seen, sent in (
+            timestep(data, row) for row in range(min(steps, total)))]
     else:
         found = read_demonstration(file, robot).steps
         total = len(found)
         chosen = found[:steps] if end == 'first' else found[-steps:]
-        rows = [(dict(seen.images), dict(seen.proprioception), {TORQUES: effort})
+        rows = [(seen.images, seen.proprioception, {TORQUES: effort})
                 for seen, effort in chosen]
     if total < steps:
         raise BagError(f'{file} has {total} timesteps, expected at least {steps}')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from gato_ros.evaluation.rollout import FRAMES, Outcome
+from gato_ros.files import whole
 
 PICTURED = ('policy', 'expert')  # whose failures are worth a look
 SHEET = 'failures.png'
@@ -21,9 +21,9 @@ def save_frames(out: Path, outcome: Outcome, frames: Sequence[np.ndarray]) -> No
     """Write a failed episode's frames uint8[H, W, 3] side by side, under ``out``/failures."""
     path = _strip(out, outcome)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix('.part.png')
-    cv2.imwrite(str(aside), np.concatenate(frames, axis=1)[..., ::-1])
-    os.replace(aside, path)
+    _, png = cv2.imencode('.png', np.concatenate(frames, axis=1)[..., ::-1])
+    with whole(path) as aside:
+        aside.write_bytes(png.tobytes())
 
 
 def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:

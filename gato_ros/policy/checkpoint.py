@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from gato_ros.config import ConfigError, from_dict, to_dict
+from gato_ros.files import whole
 from gato_ros.model.architecture import Architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.memory import available_memory
@@ -160,16 +160,13 @@ def save_checkpoint(folder: Path, config: CheckpointConfig, weights: dict[str, t
     tensors = {name: value.detach().to('cpu', dtype).contiguous()
                for name, value in weights.items()}
     text = json.dumps(to_dict(config), indent=1) + '\n'
-    aside = folder / f'{WEIGHTS}.part'
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, aside)
-        os.replace(aside, folder / WEIGHTS)
-        aside = folder / f'{CONFIG}.part'
-        aside.write_text(text, encoding='utf-8')
-        os.replace(aside, folder / CONFIG)
+        with whole(folder / WEIGHTS) as aside:
+            save_file(tensors, aside)
+        with whole(folder / CONFIG) as aside:
+            aside.write_text(text, encoding='utf-8')
     except (SafetensorError, OSError) as error:
-        aside.unlink(missing_ok=True)
         raise CheckpointError(f'{folder} cannot be written: {error}; the checkpoint that was '
                               'there is kept, so make room and give the command again') from error
 

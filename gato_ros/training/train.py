@@ -12,7 +12,6 @@ seed, step and rank, so resuming repeats nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import gato_ros
 from gato_ros.config import ConfigError, from_dict, to_dict
+from gato_ros.files import whole
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
@@ -213,14 +213,13 @@ class _Run:
 
     def _save(self) -> None:
         """Write the resumable state and the checkpoint; a half-written file is never seen."""
-        aside = self.out / 'state.part'
+        state = self.out / 'state.pt'
         try:
-            torch.save({'model': self.model.state_dict(), 'average': self.ema,
-                        'optimizer': self.optimizer.state_dict(), 'step': self.step}, aside)
-            os.replace(aside, self.out / 'state.pt')
+            with whole(state) as aside:
+                torch.save({'model': self.model.state_dict(), 'average': self.ema,
+                            'optimizer': self.optimizer.state_dict(), 'step': self.step}, aside)
         except (RuntimeError, OSError) as error:  # torch's own words do not say that it is full
-            aside.unlink(missing_ok=True)
-            raise RunError(f'{aside} cannot be written at step {self.step}, is the disk full? The '
+            raise RunError(f'{state} cannot be written at step {self.step}, is the disk full? The '
                            'state saved before is kept: make room and give the command again'
                            ) from error
         provenance: dict[str, Any] = {

@@ -6,11 +6,12 @@ They run in processes of their own, so that training goes on, and never touch it
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+
+from gato_ros.files import whole
 
 Validate = Callable[[Path], float]
 
@@ -59,9 +60,6 @@ class Validation:
 
 def _copy(source: Path, target: Path) -> Path:
     """Copy a folder; a half-copied one is never seen under its name."""
-    aside = target.with_name(target.name + '.part')
-    shutil.rmtree(aside, ignore_errors=True)
-    shutil.copytree(source, aside)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(aside, target)
+    with whole(target) as aside:
+        shutil.copytree(source, aside)
     return target

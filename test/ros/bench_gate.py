@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gato_ros.tools.graph.demo import free_domain
+from gato_ros.tools.graph.children import free_domain
 
 os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

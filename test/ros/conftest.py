@@ -12,7 +12,7 @@ pytest.importorskip('rclpy', reason='ROS 2 (rclpy) is not installed')
 import rclpy
 from ros_bench import ROOT, Bench, Processes
 
-from gato_ros.tools.graph.demo import free_domain
+from gato_ros.tools.graph.children import free_domain
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gato_ros.tools.graph.demo import free_domain
+from gato_ros.tools.graph.children import free_domain
 
 os.environ.setdefault('GATO_SLOW', '1')
 os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))

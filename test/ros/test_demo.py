@@ -16,7 +16,8 @@ import pytest
 from ros_bench import Bench, Processes, until
 
 from gato_ros.config import ConfigError
-from gato_ros.tools.graph.demo import DemoError, free_domain, is_free, run_demo
+from gato_ros.tools.graph.children import GraphError, free_domain, is_free
+from gato_ros.tools.graph.demo import run_demo
 
 
 def test_a_domain_that_somebody_is_in_is_not_taken(bench: Bench) -> None:
@@ -76,7 +77,7 @@ def test_the_demos_page_needs_real_time() -> None:
 
 
 def test_a_child_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
-    with pytest.raises(DemoError) as caught:
+    with pytest.raises(GraphError) as caught:
         run_demo(episodes=1, checkpoint=tmp_path / 'nowhere', out=tmp_path / 'out')
     assert str(caught.value) == ('the policy node ended with status 1: error: '
                                  f'{tmp_path}/nowhere is no checkpoint: config.json is missing')

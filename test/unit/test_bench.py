@@ -7,15 +7,10 @@ import pytest
 import torch
 
 from gato_ros.policy.checkpoint import load_checkpoint
-from gato_ros.tools.bench.bench import (
-    BenchError,
-    BenchSettings,
-    Stepper,
-    percentiles,
-    run_bench,
-    with_window,
-)
+from gato_ros.tools.bench.bench import run_bench
 from gato_ros.tools.bench.plot import bars
+from gato_ros.tools.bench.settings import BenchError, BenchSettings
+from gato_ros.tools.bench.stepper import Stepper, percentiles, with_window
 from gato_ros.tools.bench.versus import agreement
 
 

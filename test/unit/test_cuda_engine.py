@@ -13,7 +13,7 @@ from gato_ros.policy.engine import EngineError, Place
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
-from gato_ros.tools.bench.bench import Stepper, random_checkpoint
+from gato_ros.tools.bench.stepper import Stepper, random_checkpoint
 
 WINDOWS = [(1024, None), (220, None), (180, 1), (251, 2)]
 

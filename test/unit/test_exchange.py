@@ -231,7 +231,7 @@ def test_the_commands(demos: Path, dataset: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ['export', 'lerobot', str(demos), '--out',
                                     str(tmp_path / 'again')], catch_exceptions=False)
     assert 'is marked failure, expected success' in done.output and '2 episodes' in done.output
-    assert not list(tmp_path.glob('*.part'))
+    assert not list(tmp_path.glob('*.aside'))
     done = CliRunner().invoke(app, ['import', 'lerobot', str(tmp_path / 'again'), '--out',
                                     str(tmp_path / 'back')], catch_exceptions=False)
     assert done.output.split() == list(map(str, sorted((tmp_path / 'back').iterdir())))

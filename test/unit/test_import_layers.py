@@ -1,9 +1,11 @@
-"""Imports run downwards only, as the table in ARCHITECTURE.md says."""
+"""The house: imports run one way, as the table in ARCHITECTURE.md says, and rooms stay small."""
 
 import ast
 import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ TABLE = read_table()
 LAYERS = [layer for who, _, _ in TABLE for layer in sorted(who)]
 LEVEL = {layer: level for level, (who, _, _) in enumerate(TABLE) for layer in who}
 SOURCES = sorted(PACKAGE.rglob('*.py'))
+LONGEST, FULLEST = 400, 14  # lines of a file, files of a folder
+CODE = ('.py', '.cpp', '.h', '.js')
 
 
 def layer_of(module: str) -> str:
@@ -67,8 +71,10 @@ def test_table_is_read_whole() -> None:
     assert not may_import('domains') & {'policy', 'model', 'tokens', 'nodes'}
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {owner(path) for path in SOURCES} - {''} <= set(LAYERS)
+def test_the_table_names_every_layer_and_no_other() -> None:
+    assert set(LAYERS) == {owner(path) for path in SOURCES} - {''}
+    for layer in LAYERS:
+        assert may_import(layer) <= set(LAYERS), f'{layer} may import what is not there'
 
 
 @pytest.mark.parametrize('path', SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -87,6 +93,59 @@ def test_imports_run_downwards(path: Path) -> None:
             assert layer and LEVEL[layer] == 0, where
         elif top == 'mujoco':
             assert 'domains' in allowed, where
+
+
+def file_graph(package: Path) -> dict[str, set[str]]:
+    """Return module -> modules of the same package that its file imports, wherever it does."""
+    files = {}
+    for path in package.rglob('*.py'):
+        parts = path.relative_to(package.parent).with_suffix('').parts
+        files['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        named = {name if name in files else name.rpartition('.')[0] for _, name in imports(path)}
+        graph[module] = named & set(files) - {module}
+    return graph
+
+
+def circle(package: Path) -> list[str]:
+    """Return modules that import each other in turn, or []."""
+    try:
+        TopologicalSorter(file_graph(package)).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle(PACKAGE) == []
+
+
+@pytest.mark.parametrize('back', [
+    'from house.roof import LEVEL', 'def build():\n    from house import roof',
+    'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import house.roof'])
+def test_a_circle_is_seen_wherever_the_import_stands(tmp_path: Path, back: str) -> None:
+    house = tmp_path / 'house'
+    house.mkdir()
+    (house / '__init__.py').touch()
+    (house / 'cellar.py').write_text('import sys\n')
+    (house / 'roof.py').write_text('from house.wall import HEIGHT\n')
+    (house / 'wall.py').write_text('from house.cellar import DEPTH\n')
+    assert circle(house) == []
+    (house / 'cellar.py').write_text(back)
+    assert set(circle(house)) == {'house.roof', 'house.wall', 'house.cellar'}
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_can_be_read_at_one_go(path: Path) -> None:
+    lines = len(path.read_text(encoding='utf-8').splitlines())
+    assert lines <= LONGEST, f'{path.relative_to(ROOT)} has {lines} lines, expected {LONGEST}'
+
+
+def test_no_folder_is_full() -> None:
+    files = Counter(path.parent.relative_to(ROOT) for path in PACKAGE.rglob('*')
+                    if path.suffix in CODE and path.name != '__init__.py')
+    assert {str(folder): count for folder, count in files.items() if count > FULLEST} == {}
 
 
 @pytest.mark.parametrize(('upper', 'lower'), [

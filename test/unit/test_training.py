@@ -352,7 +352,7 @@ def test_damaged_files_of_a_run_are_named_or_made_anew(episodes, tmp_path):
 
 @pytest.mark.parametrize(('room', 'sentence'), [
     (1e6, 'patches.npy cannot be written: File too large, expected room for 1 MB'),
-    (1e7, 'state.part cannot be written at step 6, is the disk full? The state saved before')])
+    (1e7, 'state.pt cannot be written at step 6, is the disk full? The state saved before')])
 def test_a_full_disk_is_named_and_what_was_saved_is_kept(episodes, tmp_path, room, sentence):
     run = tmp_path / 'run'
     train(settings(episodes, steps=3), run, 'cpu')
@@ -365,7 +365,7 @@ def test_a_full_disk_is_named_and_what_was_saved_is_kept(episodes, tmp_path, roo
     process.start()
     process.join()
     assert sentence in (run / 'said').read_text()
-    assert (run / 'state.pt').read_bytes() == before and not (run / 'state.part').exists()
+    assert (run / 'state.pt').read_bytes() == before and not list(run.rglob('*.aside'))
     train(settings(episodes), run, 'cpu')
     assert load_checkpoint(run / 'checkpoint').config.provenance['step'] == 6
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gato_ros.domains.stacking import ik
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.judge import REACH_HEIGHT, stacked
-from gato_ros.domains.stacking.reset import CENTRE, home
+from gato_ros.domains.stacking.orientation import facing_down, rotation_vector
+from gato_ros.domains.stacking.reset import CENTRE
 from gato_ros.domains.stacking.tasks import BLOCKS
+from gato_ros.kinematics import inverse_step, shortened
 
-STIFFNESS = dict(zip((f'panda_joint{i}' for i in range(1, 8)),
-                     (150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0), strict=True))  # Nm/rad
 # Turn of a hand that points down, per turn of a joint; roughly, to count whole turns by.
 TWIST = {'panda_joint1': 1.0, 'panda_joint3': 1.0, 'panda_joint5': -1.0, 'panda_joint7': -1.0}
 STRIDE = 0.055  # m: the target is at most this far ahead of the hand, which bounds its speed
@@ -43,10 +42,8 @@ class Expert:
 
     def __init__(self, env: StackingEnv) -> None:
         self._env, self._world = env, env.world
-        names = env.robot.joint_names
-        self._stiffness = np.array([STIFFNESS[n] for n in names if n in STIFFNESS])
-        self._twist = np.array([TWIST.get(n, 0.0) for n in names if n in STIFFNESS])
-        self._home = home(env.world)
+        self._stiffness, self._home = env.world.stiffness, env.world.home
+        self._twist = np.array([TWIST.get(name, 0.0) for name in env.world.arm_names])
         self.desired = env.world.joint_positions.copy()
 
     def act(self) -> np.ndarray:
@@ -54,14 +51,14 @@ class Expert:
         world, scale = self._world, self._env.robot.scale
         aim = self._aim()
         homewards = self._home - world.joint_positions[world.arm]
-        turn = ik.rotation_vector(ik.facing_down(aim.yaw), world.tcp_rotation)
-        step = ik.solve(world.tcp_jacobian(), _limit(aim.position - world.tcp, STRIDE),
-                        _limit(turn, TURN), 0.2 * homewards)
+        turn = rotation_vector(facing_down(aim.yaw), world.tcp_rotation)
+        step = inverse_step(world.tcp_jacobian(), shortened(aim.position - world.tcp, STRIDE),
+                        shortened(turn, TURN), 0.2 * homewards)
         # Where the hand points elsewhere or is wound up, straight lines end at joint limits: the
         # rest posture is the way out.
         tilt = np.arccos(np.clip(-world.tcp_rotation[2, 2], -1.0, 1.0))
         lost = max(_ramp(tilt, 0.6, 1.0), _ramp(float(np.max(np.abs(homewards))), 2.6, 3.0))
-        step += lost * (_limit(homewards, TURN) - step)
+        step += lost * (shortened(homewards, TURN) - step)
         torque = self._stiffness * step
         torque /= max(1.0, float(np.max(np.abs(torque) / scale[world.arm])))  # keeps direction
         effort = np.empty(len(scale))
@@ -128,7 +125,7 @@ class Expert:
         goal, yaw = world.block(block), self._yaw_for(block)
         offset = np.abs(world.tcp_rotation.T @ (goal - world.tcp))
         turn = float(np.linalg.norm(
-            ik.rotation_vector(ik.facing_down(yaw), world.tcp_rotation)))
+            rotation_vector(facing_down(yaw), world.tcp_rotation)))
         # Fingers straighten a block that they meet a little askew; across its edges they jam.
         between = bool(np.all(offset < (0.014, 0.014, 0.012))) and turn < 0.2
         closing = world.opening < 0.034 and turn < 0.25
@@ -190,7 +187,7 @@ class Expert:
         """Whether a finger would land on another block."""
         world, here = self._world, self._world.block(block)
         for other in BLOCKS:
-            x, y, z = np.abs(ik.facing_down(yaw).T @ (world.block(other) - here))
+            x, y, z = np.abs(facing_down(yaw).T @ (world.block(other) - here))
             radius, rise = world.extents(other)[2] / 2, (world.height(other) + world.height(block))
             if other != block and x < 0.012 + radius and y < 0.055 + radius and z < rise / 2:
                 return True
@@ -203,11 +200,6 @@ class Expert:
         turned = self._world.joint_positions[self._world.arm] - self._home
         wound = self._twist @ turned
         return float(yaw + 2 * np.pi * np.round((wound - yaw) / (2 * np.pi)))
-
-
-def _limit(vector: np.ndarray, largest: float) -> np.ndarray:
-    """Shorten a vector to length ``largest``."""
-    return vector / max(1.0, float(np.linalg.norm(vector)) / largest)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

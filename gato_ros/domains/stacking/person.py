@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.domains.stacking.ik import facing_down
+from gato_ros.domains.stacking.orientation import facing_down
 from gato_ros.jog import ANGULAR, LINEAR, Jog, Wish
 from gato_ros.kinematics import Chain, rotation_vector
 

@@ -11,22 +11,15 @@ from gato_ros.domains.stacking.world import World
 CENTRE = np.array([0.5, 0.0])  # m, of the workspace on the table
 # m between centres: an open hand grasps one object without touching the next.
 CLEARANCE = {'cubes': 0.09, 'seen': 0.10, 'unseen': 0.10}
-# rad: the hand points down, 0.25 m above the table and behind the workspace's centre.
-HOME = dict(zip((f'panda_joint{i}' for i in range(1, 8)),
-                (0.0, -0.275, 0.0, -2.59, 0.0, 2.314, 0.785), strict=True))
 START_NOISE_RAD = 0.06  # standard deviation of each joint of the arm
-
-
-def home(world: World) -> np.ndarray:
-    """float64[M]: the arm's rest posture in rad, in the robot's order."""
-    return np.array([HOME[n] for n in world.robot.joint_names if n in HOME])
 
 
 def reset(world: World, task: Task, rng: np.random.Generator) -> None:
     """Put arm and blocks at a start drawn from ``rng``, everything at rest."""
     mujoco.mj_resetData(world.model, world.data)
     qpos = world.data.qpos
-    for name, angle in HOME.items():
+    # By name: where a seed puts the arm does not depend on the robot's order of joints.
+    for name, angle in sorted(zip(world.arm_names, world.home, strict=True)):
         noise = np.clip(rng.normal(0, START_NOISE_RAD), -2 * START_NOISE_RAD, 2 * START_NOISE_RAD)
         qpos[world.model.joint(name).qposadr] = angle + noise
     qpos[world.model.joint('panda_finger_joint1').qposadr] = 0.04

@@ -46,6 +46,14 @@ class World:
             if camera.name not in seen:
                 raise ConfigError(f'robot {robot.name!r}: camera {camera.name!r} is not in '
                                   f'sim/stacking.xml, expected one of {", ".join(seen)}')
+        self.arm_names = [name for name in robot.joint_names if name != FINGER]  # M joints
+        manner = robot.teleoperation
+        if manner is None or not set(self.arm_names) <= set(manner.home) & set(manner.stiffness):
+            raise ConfigError(f'robot {robot.name!r} does not say in teleoperation where each '
+                              'joint of its arm rests and how stiff it is, expected both: '
+                              'episodes start there, and the expert pulls so (in its YAML file)')
+        self.home = np.array([manner.home[name] for name in self.arm_names])  # float64[M], rad
+        self.stiffness = np.array([manner.stiffness[name] for name in self.arm_names])  # Nm/rad
         joints = [self.model.joint(name) for name in robot.joint_names]
         self.qpos = np.array([j.qposadr[0] for j in joints])  # [N] into data.qpos
         self.dof = np.array([j.dofadr[0] for j in joints])  # [N] into data.qvel

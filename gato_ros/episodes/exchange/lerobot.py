@@ -11,7 +11,6 @@ from a video; then it is what the video's codec has left of it.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from gato_ros.episodes.exchange.recording import write_recording
 from gato_ros.episodes.recordings.bag import read_demonstration
 from gato_ros.episodes.recordings.mcap_file import BagError, read_about
 from gato_ros.episodes.recordings.topics import features
+from gato_ros.files import whole
 from gato_ros.robot import RobotSpec
 
 DATA = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
@@ -50,26 +50,24 @@ def export_lerobot(files: Sequence[Path], out: Path, robot: RobotSpec,
     if robot.rate_hz != round(robot.rate_hz):
         raise BagError(f'robot {robot.name!r} has rate_hz {robot.rate_hz}, expected a whole '
                        'number: a LeRobotDataset has no other fps')
-    aside = out.with_name(out.name + '.part')
-    shutil.rmtree(aside, ignore_errors=True)
-    writer, refused = _Writer(aside, robot), {}
-    for file in files:
-        try:
-            about = read_about(file)
-            if about.get('outcome') != 'success' and not failures:
-                raise BagError(f'{file} is marked {about.get("outcome") or "with nothing"}, '
-                               'expected success')
-            steps = read_demonstration(file, robot, about=about).steps
-        except BagError as error:
-            refused[file] = str(error)
-            continue
-        writer.add(file, about, steps)
-    writer.finish()
-    if not writer.episodes:
-        shutil.rmtree(aside)
-        raise BagError('no recording may become training data, expected at least one: '
-                       f'{next(iter(refused.values()), "there is none")}')
-    aside.rename(out)
+    refused: dict[Path, str] = {}
+    with whole(out) as aside:
+        writer = _Writer(aside, robot)
+        for file in files:
+            try:
+                about = read_about(file)
+                if about.get('outcome') != 'success' and not failures:
+                    raise BagError(f'{file} is marked {about.get("outcome") or "with nothing"}, '
+                                   'expected success')
+                steps = read_demonstration(file, robot, about=about).steps
+            except BagError as error:
+                refused[file] = str(error)
+                continue
+            writer.add(file, about, steps)
+        writer.finish()
+        if not writer.episodes:
+            raise BagError('no recording may become training data, expected at least one: '
+                           f'{next(iter(refused.values()), "there is none")}')
     return len(writer.episodes), refused
 
 

@@ -23,6 +23,7 @@ from mcap.writer import CompressionType, Writer
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.recordings.definitions import DEFINITIONS
+from gato_ros.files import rename
 
 PART = '.part'
 METADATA = 'gato_ros'
@@ -96,22 +97,11 @@ class EpisodeFile:
         self._writer.add_metadata(METADATA, dict(outcome))
         self._writer.finish()
         self._stream.flush()
-        os.fsync(self._stream.fileno())
-        os.replace(self._part, self.file)
+        rename(self._part, self.file, synced=True)
         self._stream.close()
-        sync_folder(self.file.parent)
         return self.file
 
     def discard(self) -> None:
         """Throw the recording away."""
         self._part.unlink()
         self._stream.close()
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the folder's names."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

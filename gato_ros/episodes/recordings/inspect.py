@@ -18,7 +18,7 @@ from mcap.writer import CompressionType, Writer
 from gato_ros.episodes.recordings.alignment import Skew
 from gato_ros.episodes.recordings.bag import read_demonstration
 from gato_ros.episodes.recordings.definitions import DIAGNOSTICS
-from gato_ros.episodes.recordings.episode_file import CHUNK_BYTES, LIBRARY, METADATA, sync_folder
+from gato_ros.episodes.recordings.episode_file import CHUNK_BYTES, LIBRARY, METADATA
 from gato_ros.episodes.recordings.mcap_file import (
     BagError,
     raw_messages,
@@ -27,6 +27,7 @@ from gato_ros.episodes.recordings.mcap_file import (
     reading,
     summary_of,
 )
+from gato_ros.files import whole
 from gato_ros.robot import RobotSpec
 
 THUMBNAILS = 6
@@ -120,8 +121,8 @@ def trim(file: Path, out: Path, start_s: float, stop_s: float) -> int:
     """
     if out.exists():
         raise BagError(f'{out} exists already, expected a new name')
-    aside, count = out.with_name(f'{out.name}.trimming'), 0
-    with reading(file) as reader, aside.open('wb') as stream:
+    count = 0
+    with reading(file) as reader, whole(out, synced=True) as aside, aside.open('wb') as stream:
         summary = summary_of(reader, file)
         writer = Writer(stream, CHUNK_BYTES, CompressionType.LZ4)
         writer.start('ros2', LIBRARY)
@@ -144,10 +145,7 @@ def trim(file: Path, out: Path, start_s: float, stop_s: float) -> int:
                                message.publish_time, message.sequence)
             count += 1
         writer.finish()
-    if not count:
-        aside.unlink()
-        raise BagError(f'{file} has no message from {start_s:g} to {stop_s:g} s, expected a range '
-                       'within its length (gato-ros record info)')
-    aside.replace(out)
-    sync_folder(out.parent)
+        if not count:
+            raise BagError(f'{file} has no message from {start_s:g} to {stop_s:g} s, expected a '
+                           'range within its length (gato-ros record info)')
     return count

@@ -9,7 +9,6 @@ Nothing is ever taken away before the recovered file is whole and on disk.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,9 @@ from gato_ros.episodes.recordings.episode_file import (
     LIBRARY,
     METADATA,
     PART,
-    sync_folder,
 )
 from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.files import ASIDE, remove, rename
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,18 @@ def recover(source: Path) -> Recovered:
               else source.with_name(f'{source.stem}.repaired.mcap'))
     if target.exists():
         raise BagError(f'{target} exists already, expected a new name: move it away first')
-    aside = target.with_name(f'{target.name}.recovering')
+    aside = target.with_name(target.name + ASIDE)
     try:
         with source.open('rb') as stream, aside.open('wb') as out:
             count, lost = _copy(source, stream, out)
-            out.flush()
-            os.fsync(out.fileno())
         if count:
-            os.replace(aside, target)
-            sync_folder(target.parent)
-        else:
-            aside.unlink()
+            rename(aside, target, synced=True)
         if ours:
             source.unlink()
     except OSError as error:
         raise BagError(f'{source} cannot be recovered: {error.strerror or error}') from error
+    finally:
+        remove(aside)  # of no use without its name
     return Recovered(source, target if count else None, count, lost)
 
 

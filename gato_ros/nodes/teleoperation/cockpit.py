@@ -22,7 +22,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from aiohttp import WSMsgType, web
@@ -31,9 +31,7 @@ from gato_ros.config import ConfigError
 from gato_ros.domains.stacking.tasks import load_task, task_names
 from gato_ros.jog import Wish
 from gato_ros.nodes.teleoperation.cockpit_view import SERVICES, View
-
-if TYPE_CHECKING:
-    from gato_ros.nodes.teleoperation.teleop_node import TeleopNode
+from gato_ros.nodes.teleoperation.host import Host
 
 HEADERS = {'Content-Security-Policy': "default-src 'self'; img-src 'self' blob:; "
                                       "frame-ancestors 'none'",
@@ -54,7 +52,7 @@ class Cockpit:
     Raises ConfigError when the address cannot be served.
     """
 
-    def __init__(self, node: TeleopNode, host: str = '127.0.0.1', port: int = 8400,
+    def __init__(self, node: Host, host: str = '127.0.0.1', port: int = 8400,
                  token: str = '') -> None:
         self._node, self._view = node, View(node)
         self._host, self._local = host, is_loopback(host)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -21,9 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 from gato_ros.episodes.prompts import is_failure
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.mailbox import Letter
-
-if TYPE_CHECKING:
-    from gato_ros.nodes.teleoperation.teleop_node import TeleopNode
+from gato_ros.nodes.teleoperation.host import Host
 
 LEVELS = ('ok', 'warn', 'error', 'stale')
 LISTED = 200  # newest demonstrations that a page offers
@@ -40,7 +38,7 @@ SERVICES: dict[str, tuple[str, Any]] = {
 class View:
     """Subscriptions of the cockpit's own, in the teleop node."""
 
-    def __init__(self, node: TeleopNode, quality: int = 85) -> None:
+    def __init__(self, node: Host, quality: int = 85) -> None:
         self._node, self._quality = node, quality
         self._cameras = {camera.name: camera for camera in node.robot.cameras}
         self._pictures: dict[str, tuple[Letter | None, bytes]] = {}

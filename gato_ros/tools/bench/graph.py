@@ -1,6 +1,6 @@
 """The real graph under the watch: from a picture's stamp to the command on the wire.
 
-How stamps of the simulator become ages is in graph_ages.py. Where the machine is too slow for real
+How stamps of the simulator become ages is in ages.py. Where the machine is too slow for real
 time the simulator stretches time; what passed since the joint state of the same stamp left is
 therefore given beside the ages.
 """
@@ -23,8 +23,9 @@ from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
 from gato_ros.robot import POSITIONS, RobotSpec, load_robot
 from gato_ros.tools.bench.ages import Message, ages
-from gato_ros.tools.bench.bench import BenchError, BenchSettings, percentiles
-from gato_ros.tools.graph.demo import Children
+from gato_ros.tools.bench.settings import BenchError, BenchSettings
+from gato_ros.tools.bench.stepper import percentiles
+from gato_ros.tools.graph.children import Children
 
 TASK = 'stack_wide'
 SILENCE_S = 120.0

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gato_ros.episodes.episode import list_episodes, read_slice
+from gato_ros.episodes.episode import list_episodes, read_slice, timestep
 from gato_ros.model.gato import Gato
 from gato_ros.model.layout import sequence_layout
 from gato_ros.policy.checkpoint import Checkpoint
@@ -22,8 +22,8 @@ from gato_ros.spec import Observation
 from gato_ros.tokens import vocab
 from gato_ros.tokens.context import CAPACITY, ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer
-from gato_ros.tools.bench.bench import (
-    BenchSettings,
+from gato_ros.tools.bench.settings import BenchSettings
+from gato_ros.tools.bench.stepper import (
     Stepper,
     decode_rates,
     percentiles,
@@ -225,7 +225,9 @@ class _Watched:
     """An engine whose scores can be read after each step."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self.name = engine, engine.name
+        self._engine, self.name, self.bound = engine, engine.name, engine.bound
+        self.stride, self.another = engine.stride, engine.another
+        self.encode, self.extend = engine.encode, engine.extend
         self.scores: list[np.ndarray] = []
 
     def decode(self, places: Sequence[Place], slots: np.ndarray, window: ContextWindow,
@@ -234,9 +236,6 @@ class _Watched:
         self.scores = [np.zeros(p.high - p.low, np.float32) for p in places]
         return self._engine.decode(places, slots, window, temperature, noise, self.scores)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
 
 def _recorded(settings: BenchSettings, robot: RobotSpec, count: int) -> Iterator[
         tuple[str | None, Observation, Mapping[str, np.ndarray] | None]]:
@@ -244,11 +243,11 @@ def _recorded(settings: BenchSettings, robot: RobotSpec, count: int) -> Iterator
     folder = settings.episodes or _record(settings.out / 'episodes', robot, count)
     for path, info in list_episodes(folder):
         data = read_slice(path, 0, min(info.length, count))
+        former = None
         for step in range(min(info.length, count)):
-            observation = Observation({k: v[step] for k, v in data['image'].items()},
-                                      {k: v[step] for k, v in data['tensor'].items()})
-            sent = {k: v[step - 1] for k, v in data['sent'].items()} if step else None
-            yield None if step else info.sentence, observation, sent
+            observation, sent = timestep(data, step)
+            yield None if step else info.sentence, observation, former
+            former = sent
             count -= 1
             if count == 0:
                 return

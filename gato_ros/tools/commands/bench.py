@@ -31,7 +31,8 @@ def bench(
         json_file: Json = None) -> None:
     """Measure a control step here: its stages, beside other ways, as it grows, in the graph."""
     from gato_ros.policy.checkpoint import SHIPPED
-    from gato_ros.tools.bench.bench import PARTS, BenchSettings, run_bench
+    from gato_ros.tools.bench.bench import run_bench
+    from gato_ros.tools.bench.settings import PARTS, BenchSettings
     settings = BenchSettings(out, checkpoint or SHIPPED, tuple(part) or PARTS, tuple(model), steps,
                              long_steps, minutes, threads, recorded, robot, device, scheduling)
     write_json(run_bench(settings), json_file)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.episode import read_info, read_slice
+from gato_ros.episodes.episode import read_info, read_slice, timestep
 from gato_ros.robot import RobotSpec
 from gato_ros.spec import PATCH, ContinuousField
 from gato_ros.tokens import vocab
@@ -49,10 +49,8 @@ def recorded(robot: RobotSpec, episode: Path, number: int) -> tuple[TimestepToke
     if not 0 <= number < length:
         raise ConfigError(f'{episode} has timesteps 0 to {length - 1}, not {number}')
     tokenizer = TimestepTokenizer(robot.timestep())
-    data = read_slice(episode, number, number + 1)
-    first = {group: {name: array[0] for name, array in arrays.items()}
-             for group, arrays in data.items()}
-    return tokenizer, tokenizer.encode(first['image'], first['tensor'], first['sent'])
+    seen, sent = timestep(read_slice(episode, number, number + 1), 0)
+    return tokenizer, tokenizer.encode(seen.images, seen.proprioception, sent)
 
 
 def table(tokenizer: TimestepTokenizer, block: TokenBlock) -> list[Row]:

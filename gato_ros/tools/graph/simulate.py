@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 from gato_ros.domains.stacking.tasks import load_task
-from gato_ros.tools.graph.demo import TIMELY, Children
+from gato_ros.tools.graph.children import TIMELY, Children
 
 FIRST_SEED = 200_000  # of the scenes: none of those by which checkpoints are judged
 
 
 def simulate(teleop: dict[str, object], task: str, checkpoint: Path | None, logs: Path) -> None:
-    """Run until a signal; raises DemoError with the last words of a node that ends too early.
+    """Run until a signal; raises GraphError with the last words of a node that ends too early.
 
     teleop      parameters of the teleop node, ``folder`` among them: where recordings go
     checkpoint  of the policy; None: the shipped one

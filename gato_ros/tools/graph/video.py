@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from gato_ros.robot import RobotSpec
 from gato_ros.tokens.vocab import CONTINUOUS
-
-if TYPE_CHECKING:
-    from gato_ros.tools.graph.demo import Episode
+from gato_ros.tools.graph.watch import Episode
 
 WIDTH, HEIGHT = 1280, 720
 PICTURE = 300  # pixels along a picture's side

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gato_ros.episodes.episode import EpisodeInfo, read_slice
+from gato_ros.files import whole
 from gato_ros.spec import PATCH
 from gato_ros.tokens.sequence import TimestepTokenizer
 
@@ -92,9 +93,8 @@ def tokenise(episodes: Sequence[tuple[Path, EpisodeInfo]], tokenizer: TimestepTo
         for _ in pool.map(fill, range(len(episodes))):
             pass  # what went wrong in a thread is raised here
     if folder is not None:
-        aside = folder / f'{_READY}.part'
-        aside.write_text(json.dumps(key), encoding='utf-8')
-        os.replace(aside, folder / _READY)
+        with whole(folder / _READY) as aside:
+            aside.write_text(json.dumps(key), encoding='utf-8')
     return Columns(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, read_slice
+from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, read_slice, timestep
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import Observation
 from gato_ros.training.data.windows import REHEARSAL
 
 MOST = 20_000  # timesteps to answer, unless the demonstrations are more
@@ -51,9 +50,7 @@ def _answer(policy: GatoPolicy, demonstration: Path, info: EpisodeInfo, target: 
     policy.reset(info.sentence)
     sent = None
     for t in range(info.length):
-        observation = Observation({name: rows[t] for name, rows in data['image'].items()},
-                                  {name: rows[t] for name, rows in data['tensor'].items()})
-        action = policy.act(observation, sent)
-        sent = {name: rows[t] for name, rows in data['sent'].items()}
+        observation, now = timestep(data, t)
+        action, sent = policy.act(observation, sent), now
         writer.add(observation, action.values, sent, {})
     writer.save(target, info)
