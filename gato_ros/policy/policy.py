@@ -258,7 +258,7 @@ class GatoPolicy:
             raise ValueError(f'longest is {longest}, expected 1 to {most}')
         if not 0 <= temperature < math.inf:
             raise ValueError(f'temperature is {temperature}, expected 0 or more')
-        if self.window.max_timesteps == 1:
+        if self.window.max_timesteps == 1 and (block is not None or not self.window.pinned):
             raise ValueError('this domain sees one timestep (window_timesteps is 1), expected at '
                              'least 2: an answer would not see what it answers')
         self._write_former_action()
