@@ -60,6 +60,14 @@ def test_format_2_keeps_every_domain(make_checkpoint, robot):
     assert config.domain(TimestepSpec()) == TEXT
 
 
+def test_of_domains_with_one_specification_the_last_holds(make_checkpoint, robot):
+    """As where a robot's own demonstrations are learnt after the simulator's."""
+    config = load_checkpoint(make_checkpoint(window_timesteps=1, more={
+        'text': TEXT, 'kitchen': DomainConfig(robot.timestep(), window_timesteps=4)})).config
+    assert config.domain(robot.timestep()).window_timesteps == 4
+    assert config.domain('stacking').window_timesteps == 1
+
+
 def test_a_domain_that_it_does_not_know_is_refused_with_those_that_it_has(make_checkpoint):
     checkpoint = load_checkpoint(make_checkpoint(more={'text': TEXT}))
     with pytest.raises(CheckpointError, match="no domain 'atari', expected one of those that it "

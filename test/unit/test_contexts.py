@@ -49,8 +49,10 @@ LAYOUTS = {
     'all kinds': TimestepSpec((PICTURE,), (JOINTS,), (BUTTONS,), (JOINTS,), (KEYS,))}
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[*ENGINES, pytest.param('graphs', marks=pytest.mark.gpu)])
 def new_engine(request):
+    if request.param == 'graphs':
+        return lambda model, slots: CudaEngine(model.cuda(), slots, BLOCK, graphs=True)
     return ENGINES[request.param]
 
 

@@ -1,13 +1,15 @@
 """The policy: sampled tokens, and the context it keeps."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from gato_ros.model.layout import sequence_layout
-from gato_ros.policy.checkpoint import load_checkpoint
+from gato_ros.nodes.policy.loading import load_policy
+from gato_ros.policy.checkpoint import checkpoint_hash, load_checkpoint
 from gato_ros.policy.policy import LONGEST_NAME, GatoPolicy
 from gato_ros.robot import TORQUES
 from gato_ros.tokens import vocab
@@ -191,6 +193,17 @@ def test_the_answer_carries_the_observations_stamp_and_times(policy, robot):
     action = policy.act(observation)
     assert action.stamp_ns == 123
     assert set(action.timing_ms) == {'tokenise', 'encode', 'prefill', 'decode', 'total'}
+
+
+def test_the_nodes_loader_leaves_its_callers_parameters_alone(make_checkpoint, robot):
+    folder = make_checkpoint()
+    params = SimpleNamespace(checkpoint=str(folder), threads=1, device='cpu', seed=3,
+                             temperature=-1.0, engine='auto')
+    given = dict(vars(params))
+    loaded = load_policy(params, robot)
+    assert vars(params) == given
+    assert loaded.checkpoint_hash == checkpoint_hash(folder)
+    assert loaded.act(robot.example_observation()).tokens.shape == (8,)
 
 
 def test_pictures_seen_ahead_change_nothing_but_the_time(policy, robot):
