@@ -111,6 +111,16 @@ def test_it_describes_a_picture_behind_its_timestep(checkpoint, open_policy):
     assert policy.window.tokens == len(seen) + 8
 
 
+def test_it_answers_a_question_about_a_picture(checkpoint, open_policy):
+    policy = open_policy('photo')
+    blocks = [policy.tokenizer.observe(Observation({'photo': photo()})),
+              policy.tokenizer.sentence(QUESTION)]
+    expected = by_hand(checkpoint.model, policy.tokenizer, blocks, 8)
+    text = ''.join(policy.describe(photo(), QUESTION, longest=8))
+    assert text == policy.tokenizer.text.decode(expected.ids)
+    assert policy.window.tokens == sum(map(len, blocks)) + 8
+
+
 def test_words_stand_behind_what_it_did_and_it_goes_on_behind_its_words(
         checkpoint, open_policy, robot):
     """The last action token was sampled and not yet read: words complete it."""
@@ -205,6 +215,9 @@ def test_what_cannot_be_said_or_described(checkpoint, make_checkpoint):
         GatoPolicy(checkpoint, 'stacking').describe(photo())
     with pytest.raises(ValueError, match=r"'photo' has shape \(48, 48, 3\), expected"):
         GatoPolicy(checkpoint, 'photo').describe(np.zeros((48, 48, 3), np.uint8))
-    short = load_checkpoint(make_checkpoint('short', window_timesteps=1))
-    with pytest.raises(ValueError, match='sees one timestep'):
-        GatoPolicy(short, 'stacking').say(QUESTION)
+    short = GatoPolicy(load_checkpoint(make_checkpoint('short', window_timesteps=1)), 'stacking')
+    with pytest.raises(ValueError, match='window_timesteps of this domain is 1, expected at least '
+                                         '2: an answer would not see what it answers'):
+        short.say(QUESTION)
+    short.reset(QUESTION)
+    assert ''.join(short.say(longest=4)), 'what is pinned is seen'
