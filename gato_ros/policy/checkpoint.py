@@ -67,7 +67,7 @@ class DomainConfig:
 class CheckpointConfig:
     """What ``config.json`` holds.
 
-    domains        what the weights know, by name
+    domains        what the weights know, by name, in the order in which they came to know it
     auxiliary      training-only targets that the weights have a head for: name -> size
     names_demonstrations  whether it has learnt to say in words what a demonstration shows
     text_model     hash of the text model that it was trained with; '' is not checked
@@ -87,7 +87,7 @@ class CheckpointConfig:
             raise ConfigError('domains is empty, expected at least one')
 
     def domain(self, wanted: str | TimestepSpec) -> DomainConfig:
-        """Return a domain by its name, or the first one of exactly this specification.
+        """Return a domain by its name, or by exactly its specification: the last that has it.
 
         Raises CheckpointError for a name that is not there, and for another specification: it
         names the first field that differs from the domain that is most like it.
@@ -99,7 +99,7 @@ class CheckpointConfig:
                                       f'those that it was trained on: {known}')
             return self.domains[wanted]
         differ = {}
-        for name, domain in self.domains.items():
+        for name, domain in reversed(self.domains.items()):
             if domain.timestep == wanted:
                 return domain
             differ[name] = _differences(domain.timestep, wanted)

@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -76,6 +77,7 @@ class _Weights:
                                            model.embedding.local.weight, model.norm.weight,
                                            model.norm.bias)]  # the first two are only borrowed
         self.library.gato_ends(self.handle, *(w.data_ptr() for w in self._ends))
+        self._turning, self._turned = threading.Lock(), set[bool]()
 
     def __del__(self) -> None:
         if getattr(self, 'handle', None):
@@ -87,11 +89,15 @@ class _Weights:
 
     def turn_distances(self, half_ring: bool) -> None:
         """Have the distances as a ring in float16, or in float32, needs them."""
-        for number, layer in enumerate(self.model.new_cache(1)):
-            distances = _floats(layer.distances)
-            if not self.library.gato_distances(self.handle, number, half_ring,
-                                               distances.data_ptr()):
-                raise EngineError('memory does not suffice for the distances')
+        with self._turning:
+            if half_ring in self._turned:
+                return
+            for number, layer in enumerate(self.model.new_cache(1)):
+                distances = _floats(layer.distances)
+                if not self.library.gato_distances(self.handle, number, half_ring,
+                                                   distances.data_ptr()):
+                    raise EngineError('memory does not suffice for the distances')
+            self._turned.add(half_ring)
 
     def _copy(self, function: str, *numbers: int, from_: Sequence[Tensor | None]) -> None:
         floats = [_floats(w) for w in from_]

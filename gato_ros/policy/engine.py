@@ -52,8 +52,8 @@ class Engine(Protocol):
         """Begin another sequence over the same weights, with a ring of its own.
 
         slots, block  as for this one
-        Two sequences may be computed in two threads. Raises EngineError where memory does not
-        suffice for the ring.
+        Two sequences may be computed in two threads that take turns (turns.py). Raises EngineError
+        where memory does not suffice for the ring.
         """
 
     def encode(self, patches: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Tensor:

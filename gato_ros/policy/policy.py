@@ -223,23 +223,21 @@ class GatoPolicy:
 
         Raises ValueError for a prompt that is too long, or none where nothing was read before.
         """
-        block = self.tokenizer.sentence(prompt)
-        if len(self.tokenizer.text.encode(prompt)) > len(block):
-            raise ValueError(f'a prompt of {len(self.tokenizer.text.encode(prompt))} tokens was '
-                             f'given, expected at most {len(block)}: say it in parts')
-        if not len(block) and not self.window.tokens:
+        asked = self._asked(prompt)
+        if not asked and not self.window.tokens:
             raise ValueError('there is nothing to go on from: give a prompt, or reset with one')
-        return self._answer_to(block if len(block) else None, temperature, longest)
+        return self._answer_to(asked, temperature, longest)
 
-    def describe(self, shown: Shown, temperature: float = 0.0,
+    def describe(self, shown: Shown, prompt: str = '', temperature: float = 0.0,
                  longest: int | None = None) -> Iterator[str]:
         """Read an observation of this domain, and say piece by piece what follows it.
 
-        shown  uint8 (H, W, 3) where the domain has one camera and nothing else; pictures by name;
-               or a whole Observation
+        shown   uint8 (H, W, 3) where the domain has one camera and nothing else; pictures by
+                name; or a whole Observation
+        prompt  a question about it, which is read behind it
         temperature, longest  as of :meth:`say`
 
-        Raises ValueError for what the domain does not say.
+        Raises ValueError for what the domain does not say, and for a prompt that is too long.
         """
         if isinstance(shown, np.ndarray):
             names = list(self._intervals)
@@ -248,21 +246,32 @@ class GatoPolicy:
                                  f'{", ".join(names) or "this domain has none"}')
             shown = {names[0]: shown}
         observation = shown if isinstance(shown, Observation) else Observation(shown)
-        return self._answer_to(self.tokenizer.observe(observation), temperature, longest)
+        return self._answer_to([self.tokenizer.observe(observation), *self._asked(prompt)],
+                               temperature, longest)
 
-    def _answer_to(self, block: TokenBlock | None, temperature: float,
+    def _asked(self, prompt: str) -> list[TokenBlock]:
+        """Return the block of a question, if there is one."""
+        block, length = self.tokenizer.sentence(prompt), len(self.tokenizer.text.encode(prompt))
+        if length > len(block):
+            raise ValueError(f'a prompt of {length} tokens was given, expected at most '
+                             f'{len(block)}: say it in parts')
+        return [block] if length else []
+
+    def _answer_to(self, blocks: Sequence[TokenBlock], temperature: float,
                    longest: int | None) -> Iterator[str]:
-        """Read a block as a timestep, then speak; each in passes that take a patient turn."""
+        """Read blocks as timesteps, then speak; all in passes that take a patient turn each."""
         most = min(LOCAL_POSITIONS, self.window.capacity - self.window.pinned)
         if longest is not None and not 1 <= longest <= most:
             raise ValueError(f'longest is {longest}, expected 1 to {most}')
         if not 0 <= temperature < math.inf:
             raise ValueError(f'temperature is {temperature}, expected 0 or more')
-        if self.window.max_timesteps == 1:
-            raise ValueError('this domain sees one timestep (window_timesteps is 1), expected at '
-                             'least 2: an answer would not see what it answers')
+        # The answer is a timestep; what it stands behind are others, unless it is pinned.
+        sees, needed = self.window.max_timesteps, 1 + (len(blocks) or not self.window.pinned)
+        if sees is not None and sees < needed:
+            raise ValueError(f'window_timesteps of this domain is {sees}, expected at least '
+                             f'{needed}: an answer would not see what it answers')
         self._write_former_action()
-        if block is not None:
+        for block in blocks:
             slots = self.window.append(len(block))
             for start in range(0, len(block), self.engine.stride):
                 length = min(self.engine.stride, len(block) - start)

@@ -328,7 +328,8 @@ def test_a_checkpoint_of_another_robot_is_one_sentence(processes: Processes, che
                                                        tmp_path: Path) -> None:
     other = shutil.copytree(checkpoint, tmp_path / 'other')
     config = json.loads((other / 'config.json').read_text())
-    config['timestep']['images'] = config['timestep']['images'][:1]
+    timestep = config['domains']['stacking']['timestep']
+    timestep['images'] = timestep['images'][:1]
     (other / 'config.json').write_text(json.dumps(config))
     process = processes.node('policy_node', autostart=True, checkpoint=other)
     assert process.wait(timeout=60) == 1

@@ -44,11 +44,10 @@ int gato_layer(Weights* weights, int index, const float* const* from) {
 }
 
 // Copy a layer's projected distances (H, distances, key), float32, as a ring of that kind needs
-// them; where they are there already nothing changes.
+// them; no sequence with such a ring may be there yet.
 int gato_distances(Weights* weights, int index, int half_ring, const float* from) {
     const Sizes& s = weights->size;
     const size_t size = size_t(s.heads) * s.key * weights->reach;
-    const std::lock_guard<std::mutex> alone(weights->adding);
     Table& table = weights->layers[index].distances;
     auto turn = [&](auto* to) {  // the largest distance first
         for (int head = 0; head < s.heads; head++)
@@ -58,8 +57,6 @@ int gato_distances(Weights* weights, int index, int half_ring, const float* from
                        + i % PANEL] =
                         from[(size_t(head + 1) * s.max_distance - 1 - i) * s.key + d];
     };
-    const bool there = half_ring && sizeof(Short) == 2 ? !table.half.empty() : !table.full.empty();
-    if (there) return 1;
     try {
         table.make(size, half_ring);
         half_ring ? turn(table.data<Short>()) : turn(table.data<float>());
