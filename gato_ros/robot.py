@@ -15,7 +15,13 @@ from typing import Literal
 import numpy as np
 
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
-from gato_ros.spec import ContinuousField, ImageField, Observation, TimestepSpec
+from gato_ros.spec import (
+    ContinuousField,
+    ImageField,
+    Observation,
+    TimestepSpec,
+    example_observation,
+)
 
 POSITIONS, VELOCITIES, TORQUES = 'joint_positions', 'joint_velocities', 'joint_torques'
 # What a robot's action field is called, by its interface.
@@ -232,12 +238,7 @@ class RobotSpec:
 
     def example_observation(self, seed: int = 0) -> Observation:
         """Return a random valid observation, for tests, documents and benchmarks."""
-        rng = np.random.default_rng(seed)
-        spec = self.timestep()
-        return Observation(
-            images={f.name: rng.integers(0, 256, (f.height, f.width, 3), dtype=np.uint8)
-                    for f in spec.images},
-            proprioception={f.name: rng.uniform(f.low, f.high) for f in spec.continuous})
+        return example_observation(self.timestep(), seed)
 
 
 def load_robot(name_or_path: str | Path) -> RobotSpec:

@@ -156,3 +156,13 @@ class Action:
     tokens: np.ndarray
     stamp_ns: int = 0
     timing_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+def example_observation(spec: TimestepSpec, seed: int = 0) -> Observation:
+    """Return a random valid observation, for tests, documents and benchmarks."""
+    rng = np.random.default_rng(seed)
+    images = {f.name: rng.integers(0, 256, (f.height, f.width, 3), dtype=np.uint8)
+              for f in spec.images}
+    tensors: dict[str, np.ndarray] = {f.name: rng.uniform(f.low, f.high) for f in spec.continuous}
+    tensors |= {f.name: rng.integers(0, f.count, f.size) for f in spec.discrete}
+    return Observation(images, tensors)

@@ -23,11 +23,12 @@ from types import ModuleType
 
 from gato_ros.config import ConfigError, data_path
 from gato_ros.domains.domain import Domain, DomainError
+from gato_ros.domains.robot import RobotDomain
 
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
-OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking',
-        'robot': 'gato_ros.domains.robot:RobotDomain'}
+OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
+REAL = 'robot'  # a real one, which has recordings alone
 FILES = ('.py', '.yaml', '.yml')
 
 
@@ -50,7 +51,7 @@ def load_domain(name: str, robot: str = '') -> Domain:
 
 def domain_of(robot: str) -> str:
     """Return the domain of a robot's episodes: the simulated one's, or that of the robot alone."""
-    return DEFAULT if robot in ('', 'panda_sim') else 'robot'
+    return DEFAULT if robot in ('', 'panda_sim') else REAL
 
 
 def find_task(reference: str, robot: str = '') -> tuple[Domain, str]:
@@ -83,6 +84,8 @@ def _load(name: str) -> Domain:
         return _made(_in_file(Path(name)), name)
     if Path(name).suffix in FILES:
         return _gymnasium(Path(name))
+    if name == REAL:
+        return RobotDomain()
     if name in OURS:
         module, _, kind = OURS[name].partition(':')
         return _made(getattr(_imported(module, name), kind), name)

@@ -9,12 +9,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gato_ros.evaluation.rollout import FRAMES, Outcome
+from gato_ros.domains.domain import Environment
+from gato_ros.evaluation.rollout import Outcome
 from gato_ros.files import whole
 
+FRAMES = 4  # pictures kept of an episode, evenly over its longest time
+FRAME_SIZE = 112  # pixels
 PICTURED = ('policy', 'expert')  # whose failures are worth a look
 SHEET = 'failures.png'
 LARGEST, COLUMNS, CAPTION = 48, 4, 20  # strips on a sheet and in a row; pixels of a line of text
+
+
+class Frames:
+    """Watches an episode: uint8[H, W, 3] at each quarter of the longest one."""
+
+    def __init__(self) -> None:
+        self.pictures: list[np.ndarray] = []
+
+    def watch(self, environment: Environment) -> None:
+        """Take a picture if it is time."""
+        if environment.progress >= (len(self.pictures) + 1) / FRAMES:
+            self.pictures.append(environment.picture(FRAME_SIZE))
 
 
 def save_frames(out: Path, outcome: Outcome, frames: Sequence[np.ndarray]) -> None:

@@ -22,7 +22,7 @@ from gato_ros.domains.scores import scores_of
 from gato_ros.domains.wrappers import open_environment
 from gato_ros.evaluation.actors import Actor, Scene
 from gato_ros.evaluation.cast import make_actor
-from gato_ros.evaluation.contact_sheet import PICTURED, save_frames
+from gato_ros.evaluation.contact_sheet import PICTURED, Frames, save_frames
 from gato_ros.evaluation.results import Results
 from gato_ros.evaluation.rollout import RANDOMISED, Outcome, rollout
 from gato_ros.evaluation.suite import (
@@ -100,13 +100,14 @@ class _Worker:
         environment.randomise = job.randomisation == RANDOMISED
         if job.actor not in self._actors:
             self._actors[job.actor] = make_actor(job.actor, self._policy)
-        frames: list[np.ndarray] | None = [] if job.actor in PICTURED else None
+        frames = Frames() if job.actor in PICTURED else None
         domain, task = self._settings.find(job.task)
         outcome = rollout(Scene(domain, environment, job.task, task, job.seed),
-                          self._actors[job.actor], job.actor, frames)
+                          self._actors[job.actor], job.actor,
+                          frames.watch if frames else None)
         outcome = replace(outcome, fingerprint=self._prints[job.task, job.actor])
-        if frames and not outcome.success:
-            save_frames(self._settings.out, outcome, frames)
+        if frames and frames.pictures and not outcome.success:
+            save_frames(self._settings.out, outcome, frames.pictures)
         return outcome
 
     def _at(self, task: str) -> Environment:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
 
 from gato_ros.domains.domain import Environment, Values
 from gato_ros.evaluation.actors import Actor, Scene
 
-FRAMES = 4  # pictures kept of an episode, evenly over its longest time
-FRAME_SIZE = 112  # pixels
 NOMINAL, RANDOMISED = 'nominal', 'randomised'
 
 
@@ -36,11 +33,11 @@ class Outcome:
 
 
 def rollout(scene: Scene, actor: Actor, name: str = 'policy',
-            frames: list[np.ndarray] | None = None) -> Outcome:
+            watch: Callable[[Environment], None] | None = None) -> Outcome:
     """Run the episode of a scene, with the environment as it is set.
 
-    name    of the actor, for the outcome
-    frames  gets uint8[H, W, 3] at each quarter of the longest episode
+    name   of the actor, for the outcome
+    watch  is called with the environment after each step
     """
     environment = scene.environment
     environment.pictures = actor.sees
@@ -51,9 +48,8 @@ def rollout(scene: Scene, actor: Actor, name: str = 'policy',
     while not environment.ended:
         observation, sent = environment.apply(actor.act(observation, sent))
         steps += 1
-        if (frames is not None and len(frames) < FRAMES
-                and environment.progress >= (len(frames) + 1) / FRAMES):
-            frames.append(environment.picture(FRAME_SIZE))
+        if watch is not None:
+            watch(environment)
     return Outcome(scene.reference, condition(environment), name, scene.seed,
                    environment.success, float(environment.score), steps, environment.failure)
 

@@ -101,6 +101,18 @@ class EvaluateSettings:
                 for seed in self.find(task)[0].seeds.split(self.split)[:self.episodes]]
 
 
+def controls(tasks: Iterable[str], robot: str = '') -> tuple[str, ...]:
+    """Return the actors that a rate of these tasks is read beside: those that all can have."""
+    blind, inexpert = {'no_image', 'stale_image'}, {'expert', 'replay'}
+    found = [find_task(task, robot) for task in tasks]
+    left_out = set()
+    if not all(domain.specification(task).images for domain, task in found):
+        left_out |= blind
+    if not all(domain.demonstrators for domain, _ in found):
+        left_out |= inexpert
+    return tuple(actor for actor in CONTROLS if actor not in left_out)
+
+
 def parse_randomisation(word: str) -> tuple[str, ...]:
     """Return the conditions that a word stands for: one of CONDITIONS, or both."""
     return CONDITIONS if word == 'both' else (word,)

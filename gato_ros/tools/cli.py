@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from gato_ros import __version__
-from gato_ros.tools.commands import exchange, prompts, record
+from gato_ros.tools.commands import domains, exchange, prompts, record
 from gato_ros.tools.commands.bench import bench
 from gato_ros.tools.commands.episodes import collect, import_bag
 from gato_ros.tools.commands.evaluate import evaluate
 from gato_ros.tools.commands.graph import demo, teleop
+from gato_ros.tools.commands.play import play
 from gato_ros.tools.commands.tokens import tokens
 from gato_ros.tools.commands.train import train
 
@@ -26,8 +27,9 @@ app = typer.Typer(help='One transformer for cameras, joints and words, in a ROS 
                   rich_markup_mode=None,  # plain text costs a third of the start-up time
                   context_settings={'help_option_names': ['-h', '--help']})
 
-for command in (demo, collect, import_bag, train, evaluate, teleop, tokens, bench):
+for command in (demo, collect, import_bag, train, evaluate, play, teleop, tokens, bench):
     app.command(command.__name__.replace('_', '-'))(command)
+app.add_typer(domains.app, name='domains')
 app.add_typer(record.app, name='record')
 app.add_typer(prompts.app, name='prompts')
 app.add_typer(exchange.exports, name='export')

@@ -108,7 +108,9 @@ class _Run:
                           settings.auxiliary_weight).to(process.device)
         module: nn.Module = loss
         if process.world > 1:
-            module = DistributedDataParallel(loss)
+            # A process whose share of a batch is text alone has no use for the patch encoder.
+            module = DistributedDataParallel(
+                loss, find_unused_parameters=len(self.mixture.sources) > 1)
         first = process.rank == 0
         log = RunLog(self.out, self.step) if first else None
         validation = (Validation(self.out, validate)

@@ -54,7 +54,7 @@ def policy(checkpoint, robot):
 
 @pytest.fixture
 def stage():
-    """Return a function that gives a scene of a task, whose environment another scene may share."""
+    """Return a function that gives a scene of a task of the blocks."""
     domain = load_domain('stacking')
 
     def make(task='stack_wide', seed=0, environment=None):

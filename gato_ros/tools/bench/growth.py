@@ -68,8 +68,7 @@ def growth(settings: BenchSettings) -> dict[str, Any]:
 
 def long_run(settings: BenchSettings) -> dict[str, Any]:
     """One episode of very many steps with a full window: is the last thousand like the first?"""
-    robot = load_robot(settings.robot)
-    stepper = Stepper(with_window(settings.load()), robot)
+    stepper = Stepper(with_window(settings.load()), settings.body())
     stepper.fill()
     rows, memory = [], []
     for _ in range(settings.long_steps):

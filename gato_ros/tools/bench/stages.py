@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from gato_ros.robot import RobotSpec, load_robot
+from gato_ros.robot import RobotSpec
 from gato_ros.tools.bench.settings import BenchSettings
 from gato_ros.tools.bench.stepper import Stepper, decode_rates, percentiles, sample
 
 
 def stages(settings: BenchSettings) -> dict[str, Any]:
     """The checkpoint as it ships: each stage's percentiles, tokens/s and bytes/s."""
-    robot = load_robot(settings.robot)
-    stepper = Stepper(settings.load(), robot)
+    body = settings.body()
+    stepper = Stepper(settings.load(), body)
     stepper.fill()
     times = sample(stepper.step, 5 * settings.steps)
-    messages = _messages(robot, settings.steps)
+    messages = _messages(body, settings.steps) if isinstance(body, RobotSpec) else {}
     return {'engine': stepper.policy.engine.name, **decode_rates(
                 stepper.policy, times['decode']['p50']),
             'ms': {**messages, **times}}

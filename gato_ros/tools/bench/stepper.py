@@ -17,7 +17,7 @@ from gato_ros.policy.checkpoint import Checkpoint, CheckpointConfig, DomainConfi
 from gato_ros.policy.memory import available_memory
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.robot import RobotSpec
-from gato_ros.spec import Observation
+from gato_ros.spec import Observation, TimestepSpec
 from gato_ros.tokens.context import CAPACITY
 from gato_ros.tools.bench.settings import BenchError
 
@@ -34,6 +34,16 @@ class Counting(Protocol):
     cache_bytes: int
 
 
+class Body(Protocol):
+    """What a policy may be at work in: a robot, or a domain's task."""
+
+    def timestep(self) -> TimestepSpec:
+        """Return the fields that tokens are made from."""
+
+    def example_observation(self, seed: int = 0) -> Observation:
+        """Return a random valid observation."""
+
+
 def percentiles(times: Sequence[float]) -> dict[str, float]:
     """Return n, p50, p90, p99, p99.9 and the largest."""
     marks = {f'p{mark:g}': round(float(np.percentile(times, mark)), 4)
@@ -44,10 +54,10 @@ def percentiles(times: Sequence[float]) -> dict[str, float]:
 class Stepper:
     """A policy that answers one example observation after the other, in a window of any size."""
 
-    def __init__(self, checkpoint: Checkpoint, robot: RobotSpec, engine: str = 'auto',
+    def __init__(self, checkpoint: Checkpoint, body: Body, engine: str = 'auto',
                  observations: Sequence[Observation] = ()) -> None:
-        self.policy = GatoPolicy(checkpoint, robot.timestep(), engine=engine)
-        self._examples = observations or [robot.example_observation(seed) for seed in range(16)]
+        self.policy = GatoPolicy(checkpoint, body.timestep(), engine=engine)
+        self._examples = observations or [body.example_observation(seed) for seed in range(16)]
         self._count = 0
 
     def fill(self) -> None:

@@ -25,6 +25,8 @@ def bench(
             help='Folder of episodes for the agreement; none: record some first.')] = None,
         out: Out = Path('out/bench'),
         robot: Robot = 'panda_sim',
+        task: Annotated[str, typer.Option(
+            help="DOMAIN/TASK in the robot's place; then the parts are stages and long.")] = '',
         device: Device = 'auto',
         scheduling: Annotated[str, typer.Option(
             help="Of the graph's nodes: real_time or ordinary.")] = 'real_time',
@@ -32,8 +34,9 @@ def bench(
     """Measure a control step here: its stages, beside other ways, as it grows, in the graph."""
     from gato_ros.policy.checkpoint import SHIPPED
     from gato_ros.tools.bench.bench import run_bench
-    from gato_ros.tools.bench.settings import PARTS, BenchSettings
-    settings = BenchSettings(out, checkpoint or SHIPPED, tuple(part) or PARTS, tuple(model), steps,
-                             long_steps, minutes, threads, recorded, robot, device, scheduling)
+    from gato_ros.tools.bench.settings import PARTS, TASK_PARTS, BenchSettings
+    parts = tuple(part) or (TASK_PARTS if task else PARTS)
+    settings = BenchSettings(out, checkpoint or SHIPPED, parts, tuple(model), steps, long_steps,
+                             minutes, threads, recorded, robot, task, device, scheduling)
     write_json(run_bench(settings), json_file)
     typer.echo(f'written: {out / "bench.json"}')

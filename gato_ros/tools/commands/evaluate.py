@@ -39,16 +39,17 @@ def evaluate(
     Finished episodes are kept in the folder, and the same command goes on with what is missing.
     """
     from gato_ros.domains.registry import DEFAULT, find_tasks
-    from gato_ros.evaluation.cast import ABLATION, CONTROLS
+    from gato_ros.evaluation.cast import ABLATION
     from gato_ros.evaluation.evaluate import evaluate
     from gato_ros.evaluation.report import report, show
-    from gato_ros.evaluation.suite import EvaluateSettings, parse_randomisation
+    from gato_ros.evaluation.suite import EvaluateSettings, controls, parse_randomisation
     from gato_ros.policy.checkpoint import SHIPPED
+    tasks = tuple(find_tasks((DEFAULT,) if suite else task, robot))
     settings = EvaluateSettings(
-        checkpoint or SHIPPED, tuple(find_tasks((DEFAULT,) if suite else tuple(task), robot)),
+        checkpoint or SHIPPED, tasks,
         parse_randomisation(randomisation),
-        tuple(actor) or (ABLATION if prompts else CONTROLS), episodes, split, robot, temperature,
-        out, workers)
+        tuple(actor) or (ABLATION if prompts else controls(tasks, robot)), episodes, split, robot,
+        temperature, out, workers)
     outcomes = list(progress(evaluate(settings), len(settings.jobs)))
     show(settings, outcomes)
     write_json(report(settings, outcomes), json_file)

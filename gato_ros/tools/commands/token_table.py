@@ -9,8 +9,7 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.episode import read_info, read_slice, timestep
-from gato_ros.robot import RobotSpec
-from gato_ros.spec import PATCH, ContinuousField
+from gato_ros.spec import PATCH, ContinuousField, TimestepSpec, example_observation
 from gato_ros.tokens import vocab
 from gato_ros.tokens.continuous import decode_field
 from gato_ros.tokens.sequence import Kind, TimestepTokenizer, TokenBlock
@@ -29,18 +28,20 @@ class Row:
     loss: bool
 
 
-def example(robot: RobotSpec, sentence: str = '') -> tuple[TimestepTokenizer, TokenBlock]:
-    """Tokenise a random valid timestep of a robot, with words in front if there are any."""
-    spec = robot.timestep()
+def example(spec: TimestepSpec, sentence: str = '') -> tuple[TimestepTokenizer, TokenBlock]:
+    """Tokenise a random valid timestep, with words in front if there are any."""
     tokenizer = TimestepTokenizer(spec)
-    observation = robot.example_observation()
+    observation = example_observation(spec)
     rng = np.random.default_rng(1)
-    actions = {f.name: rng.uniform(f.low, f.high) for f in spec.continuous_actions}
+    actions: dict[str, np.ndarray] = {f.name: rng.uniform(f.low, f.high)
+                                      for f in spec.continuous_actions}
+    actions |= {f.name: rng.integers(0, f.count, f.size) for f in spec.discrete_actions}
     return tokenizer, tokenizer.encode(observation.images, observation.proprioception, actions,
                                        sentence)
 
 
-def recorded(robot: RobotSpec, episode: Path, number: int) -> tuple[TimestepTokenizer, TokenBlock]:
+def recorded(spec: TimestepSpec, episode: Path, number: int
+             ) -> tuple[TimestepTokenizer, TokenBlock]:
     """Tokenise timestep ``number`` of a recorded episode, with the action that was sent.
 
     Raises EpisodeError when the file cannot be read, ConfigError when it has no such timestep.
@@ -48,7 +49,7 @@ def recorded(robot: RobotSpec, episode: Path, number: int) -> tuple[TimestepToke
     length = read_info(episode).length
     if not 0 <= number < length:
         raise ConfigError(f'{episode} has timesteps 0 to {length - 1}, not {number}')
-    tokenizer = TimestepTokenizer(robot.timestep())
+    tokenizer = TimestepTokenizer(spec)
     seen, sent = timestep(read_slice(episode, number, number + 1), 0)
     return tokenizer, tokenizer.encode(seen.images, seen.proprioception, sent)
 

@@ -12,6 +12,8 @@ from gato_ros.tools.console import Json, Robot, write_json
 
 def tokens(
         robot: Robot = 'panda_sim',
+        task: Annotated[str, typer.Option(
+            help="DOMAIN/TASK in the robot's place, such as cartpole/balance.")] = '',
         episode: Annotated[Path | None, typer.Option(
             help='Recorded episode; without it a random valid timestep.')] = None,
         timestep: Annotated[int, typer.Option(min=0, help='Of the episode.')] = 0,
@@ -20,12 +22,17 @@ def tokens(
     """Print one timestep as a table: slot, name, kind, id, decoded value, unit, loss."""
     from gato_ros.robot import load_robot
     from gato_ros.tools.commands import token_table
-    chosen = load_robot(robot)
-    rows = token_table.table(*(token_table.recorded(chosen, episode, timestep) if episode
-                               else token_table.example(chosen, text)))
+    if task:
+        from gato_ros.domains.registry import find_task
+        domain, name = find_task(task)
+        spec = domain.specification(name)
+    else:
+        spec = load_robot(robot).timestep()
+    rows = token_table.table(*(token_table.recorded(spec, episode, timestep) if episode
+                               else token_table.example(spec, text)))
     typer.echo(f'{"slot":>4}  {"name":36} {"kind":10} {"id":>5}  {"value":>28}  unit    loss')
     for row in rows:
         number = '-' if row.id is None else row.id
         typer.echo(f'{row.slot:4}  {row.name:36} {row.kind:10} {number:>5}  {row.value:>28}  '
                    f'{row.unit:6}  {"yes" if row.loss else ""}'.rstrip())
-    write_json({'spec': chosen.timestep().hash, 'tokens': rows}, json_file)
+    write_json({'spec': spec.hash, 'tokens': rows}, json_file)
