@@ -225,7 +225,7 @@ def test_what_a_mixture_cannot_be_is_one_sentence(
         with pytest.raises(kind, match=sentence):
             SourceSettings(**change)
     for line, kind, sentence in (
-            (SourceSettings((str(episodes),), domain='chess'), ConfigError, "domain 'chess' is un"),
+            (SourceSettings((str(episodes),), domain='chess'), ConfigError, "domain 'chess' is"),
             (SourceSettings((str(episodes),), tasks=('juggle',)), ConfigError,
              "task 'juggle' is unknown"),
             (SourceSettings((str(tmp_path / 'none'),)), EpisodeError, 'holds no episodes'),
