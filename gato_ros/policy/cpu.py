@@ -66,8 +66,8 @@ class _Weights:
                 attention.key_value.weight, attention.out.weight, attention.content_bias,
                 attention.distance_bias, block.norm2.weight, block.norm2.bias,
                 feedforward.hidden.weight, feedforward.out.weight])
-        encoder = model.embedding.patches
-        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups, weights=[  # channels last
+        encoder = model.embedding.patches  # copied with channels last
+        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups, weights=[
             encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
             encoder.conv2.weight.permute(0, 2, 3, 1),
             encoder.out.weight.unflatten(1, (arch.patch_channels, -1)).transpose(1, 2),
