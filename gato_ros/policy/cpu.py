@@ -61,13 +61,13 @@ class _Weights:
             raise EngineError('memory does not suffice for a second copy of the weights')
         for number, block in enumerate(model.blocks):
             attention, feedforward = block.attention, block.feedforward
-            self._copy('gato_layer', number, from_=[
+            self._copy('gato_layer', number, weights=[
                 block.norm1.weight, block.norm1.bias, attention.query.weight,
                 attention.key_value.weight, attention.out.weight, attention.content_bias,
                 attention.distance_bias, block.norm2.weight, block.norm2.bias,
                 feedforward.hidden.weight, feedforward.out.weight])
-        encoder = model.embedding.patches
-        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups, from_=[  # channels last
+        encoder = model.embedding.patches  # copied with channels last
+        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups, weights=[
             encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
             encoder.conv2.weight.permute(0, 2, 3, 1),
             encoder.out.weight.unflatten(1, (arch.patch_channels, -1)).transpose(1, 2),
@@ -99,8 +99,8 @@ class _Weights:
                     raise EngineError('memory does not suffice for the distances')
             self._turned.add(half_ring)
 
-    def _copy(self, function: str, *numbers: int, from_: Sequence[Tensor | None]) -> None:
-        floats = [_floats(w) for w in from_]
+    def _copy(self, function: str, *numbers: int, weights: Sequence[Tensor | None]) -> None:
+        floats = [_floats(w) for w in weights]
         if not getattr(self.library, function)(self.handle, *numbers, _pointers(floats)):
             raise EngineError('memory does not suffice for a second copy of the weights')
 
