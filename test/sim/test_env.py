@@ -143,6 +143,14 @@ def test_a_robot_that_is_not_in_the_world_is_refused(robot):
         StackingEnv(dataclasses.replace(robot, cameras=(camera,)), load_task('stack_wide'))
 
 
+def test_a_robot_that_says_not_where_its_arm_rests_is_refused(robot):
+    half = dataclasses.replace(robot.teleoperation, home={'panda_joint1': 0.0})
+    for teleoperation in (None, half):
+        lacking = dataclasses.replace(robot, teleoperation=teleoperation)
+        with pytest.raises(ConfigError, match='does not say in teleoperation where each joint'):
+            StackingEnv(lacking, load_task('stack_wide'), render=False)
+
+
 def test_joints_may_come_in_any_order(robot, make_env, solve):
     shuffled = dataclasses.replace(robot, joints=robot.joints[::-1])
     env = StackingEnv(shuffled, load_task('stack_wide'), render=False)
