@@ -52,6 +52,8 @@ def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
     except (CheckpointError, EngineError) as error:
         raise ConfigError(str(error)) from error
     params.checkpoint_hash = checkpoint_hash(params.checkpoint or SHIPPED)
+    known = checkpoint.config.provenance.get('sentences')
+    params.sentences = [str(words) for words in known] if isinstance(known, list) else []
     return policy
 
 

@@ -44,6 +44,8 @@ from gato_ros.nodes.policy.prompter import Prompter
 from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.spec import Action
 
+TOLD = 50  # sentences at most that diagnostics name, of those that a checkpoint was trained on
+
 
 class PolicyNode(ManagedNode):
     """The worker thread and what feeds it; ``load`` builds the policy, in that thread."""
@@ -242,6 +244,7 @@ class PolicyNode(ManagedNode):
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,
             'checkpoint_hash': getattr(self._params, 'checkpoint_hash', ''),
+            'sentences': json.dumps(getattr(self._params, 'sentences', [])[:TOLD]),
             'ages_s': json.dumps({t: round(a, 3) for t, a in self._inputs.ages_s().items()}),
             'duplicates': json.dumps(self._inputs.duplicates())})
 
