@@ -14,7 +14,7 @@ from typing import Literal
 from gato_ros.episodes.episode import SUFFIX, read_info, read_slice, timestep
 from gato_ros.episodes.recordings.bag import read_demonstration
 from gato_ros.episodes.recordings.mcap_file import BagError, read_about
-from gato_ros.robot import TORQUES, RobotSpec
+from gato_ros.robot import RobotSpec
 from gato_ros.tokens.context import CAPACITY
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
 
@@ -109,8 +109,8 @@ def read_prompt(file: Path, robot: RobotSpec, end: str = 'last',
         found = read_demonstration(file, robot).steps
         total = len(found)
         chosen = found[:steps] if end == 'first' else found[-steps:]
-        rows = [(seen.images, seen.proprioception, {TORQUES: effort})
-                for seen, effort in chosen]
+        rows = [(seen.images, seen.proprioception, {robot.command_field: command})
+                for seen, command in chosen]
     if total < steps:
         raise BagError(f'{file} has {total} timesteps, expected at least {steps}')
     return Demonstrated(file, 'first' if end == 'first' else 'last', total,

@@ -45,6 +45,7 @@ class GatoPolicy:
     domain  name in the checkpoint, or the very specification of one
     temperature  of the actions; None: the domain's
     engine  one of choice.ENGINES; auto: the fastest that works here
+    sentences  what it was told in training, in this domain
     said    what the policy read in the demonstration that is pinned, in its own words, else ''
     fallback_reason  why the fast engine does not work here, '' when it does
 
@@ -80,7 +81,7 @@ class GatoPolicy:
     def _begin(self, domain: str | TimestepSpec, temperature: float | None, seed: int,
                make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
         config = self.checkpoint.config.domain(domain)
-        self.tokenizer = TimestepTokenizer(config.timestep)
+        self.tokenizer, self.sentences = TimestepTokenizer(config.timestep), config.sentences
         self.temperature = config.temperature if temperature is None else temperature
         self.window = ContextWindow(config.window_tokens, config.window_timesteps)
         whole = self.tokenizer.layout()

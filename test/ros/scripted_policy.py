@@ -25,6 +25,7 @@ class HomePolicy:
     """Remembers what it was told, so that a test can look."""
 
     said = fallback_reason = checkpoint_hash = ''
+    sentences = ()
     engine = SimpleNamespace(name='scripted')
 
     def __init__(self) -> None:

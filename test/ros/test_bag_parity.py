@@ -101,7 +101,8 @@ def live(step: int, inputs: Inputs, tokenizer: TimestepTokenizer) -> TokenBlock:
 
 def test_a_bag_and_live_topics_are_equal_token_for_token(tmp_path: Path) -> None:
     record(tmp_path / 'demo.mcap')
-    done = import_bag(tmp_path / 'demo.mcap', tmp_path, ROBOT, 'stack_wide', success=True)
+    done = import_bag(tmp_path / 'demo.mcap', tmp_path, ROBOT, 'stack_wide',
+                      'stack the red block on the blue block', success=True)
     assert done.steps == STEPS and done.longest_s == pytest.approx(0.05)
     data = read_slice(done.file, 0, STEPS)
     tokenizer, inputs = TimestepTokenizer(ROBOT.timestep()), Inputs(ROBOT)

@@ -134,6 +134,33 @@ def test_two_pages_and_nonsense(cockpit: Cockpit, node: TeleopNode) -> None:
     asyncio.run(talk())
 
 
+def test_sentences_are_those_of_the_recordings_and_of_the_checkpoint(
+        processes: Processes, tmp_path: Path) -> None:
+    for sentence, outcome in (('wave', 'success'), ('spill', 'failure')):
+        session = Session(ROBOT, tmp_path / 'demos', {}, min_free_mb=1)
+        session.start(sentence)
+        session.save(outcome)
+    (tmp_path / 'demos' / 'torn.mcap').touch()
+    address = page_of(processes.node('teleop_node', web=True, port=0, folder=tmp_path / 'demos'))
+
+    async def offers(wanted: Callable[[list[str]], bool]) -> list[str]:
+        async with aiohttp.ClientSession() as session, session.ws_connect(
+                f'{address}socket', headers={'Origin': address.rstrip('/')}) as socket:
+            async for message in socket:
+                if message.type == aiohttp.WSMsgType.TEXT:
+                    found = json.loads(message.data)
+                    if found['type'] == 'prompts' and wanted(found['sentences']):
+                        return found['sentences']
+        raise AssertionError('the page was closed')
+
+    async def told(wanted: Callable[[list[str]], bool]) -> list[str]:
+        return await asyncio.wait_for(offers(wanted), 60)
+
+    assert asyncio.run(told(bool)) == ['wave']
+    processes.node('policy_node', autostart=True)
+    assert asyncio.run(told(lambda found: len(found) > 1)) == [SENTENCE, 'wave']
+
+
 async def come_true(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 60
     while not condition():

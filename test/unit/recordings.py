@@ -13,7 +13,7 @@ from mcap_ros2.writer import Writer
 from gato_ros.episodes.recordings.bag import Imported, import_bag
 from gato_ros.episodes.recordings.definitions import DEFINITIONS, IMAGE, JOINTS
 from gato_ros.episodes.recordings.session import Session
-from gato_ros.robot import POSITIONS, VELOCITIES, load_robot
+from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec, load_robot
 from gato_ros.spec import Observation
 
 ROBOT = load_robot('panda_sim')
@@ -34,30 +34,31 @@ def picture(image: np.ndarray, ms: float) -> dict[str, Any]:
             'step': 3 * width, 'data': image.tobytes()}
 
 
-def original(step: int) -> tuple[Observation, np.ndarray]:
+def original(step: int, robot: RobotSpec = ROBOT) -> tuple[Observation, np.ndarray]:
     """Return what the arrays of step ``step`` are."""
-    effort = np.random.default_rng(step).uniform(-ROBOT.scale, ROBOT.scale)
-    return ROBOT.example_observation(step), effort
+    command = np.random.default_rng(step).uniform(robot.command_low, robot.command_high)
+    return robot.example_observation(step), command
 
 
-def messages(steps: int = STEPS) -> list[tuple[str, int, str, dict[str, Any]]]:
+def messages(steps: int = STEPS, robot: RobotSpec = ROBOT
+             ) -> list[tuple[str, int, str, dict[str, Any]]]:
     """Return (topic, ms, type, message) as a robot with reversed joints would publish them."""
     rows: list[tuple[str, int, str, dict[str, Any]]] = []
-    names = list(ROBOT.joint_names)
+    names = list(robot.joint_names)
     for step in range(steps):
         ms = START_MS + 50 * step
-        observation, effort = original(step)
-        velocities = dict(zip(next(f.names for f in ROBOT.timestep().continuous
+        observation, command = original(step, robot)
+        velocities = dict(zip(next(f.names for f in robot.timestep().continuous
                                    if f.name == VELOCITIES),
                               observation.proprioception[VELOCITIES], strict=True))
         joints = {'header': header(ms), 'name': names[::-1],
                   'position': observation.proprioception[POSITIONS][::-1].tolist(),
                   'velocity': [velocities.get(name, 0.0) for name in names[::-1]]}
-        rows += [('/joint_states', ms, JOINTS, joints)]
+        rows += [(f'/{robot.joint_states_topic}', ms, JOINTS, joints)]
         rows += [(f'/{camera.topic}', ms, IMAGE, picture(observation.images[camera.name], ms))
-                 for camera in ROBOT.cameras]
+                 for camera in robot.cameras]
         rows += [('/sent_effort', ms, JOINTS,
-                  {'header': header(ms), 'name': names, 'effort': effort.tolist()})]
+                  {'header': header(ms), 'name': names, robot.interface: command.tolist()})]
     return rows
 
 
@@ -75,20 +76,22 @@ def write(file: Path, rows: list[tuple[str, int, str, dict[str, Any]]] | None = 
 
 def do_import(bag: Path, out: Path | None = None, success: bool = True,
               **options: Any) -> Imported:
-    return import_bag(bag, out or bag.parent / 'out', ROBOT, 'stack_wide', success, **options)
+    return import_bag(bag, out or bag.parent / 'out', ROBOT, 'stack_wide', SENTENCE, success,
+                      **options)
 
 
-def serialised(steps: int = STEPS) -> list[tuple[str, int, bytes]]:
+def serialised(steps: int = STEPS, robot: RobotSpec = ROBOT) -> list[tuple[str, int, bytes]]:
     """Return (topic, ns, bytes) as a recorder receives them."""
     encoders = {kind: serialize_dynamic(kind, text)[kind] for kind, text in DEFINITIONS.items()}
     return [(topic.strip('/'), ms * MS, encoders[kind](msg))
-            for topic, ms, kind, msg in messages(steps)]
+            for topic, ms, kind, msg in messages(steps, robot)]
 
 
-def record(folder: Path, outcome: str = 'success', steps: int = 10) -> Path:
+def record(folder: Path, outcome: str = 'success', steps: int = 10,
+           robot: RobotSpec = ROBOT) -> Path:
     """Record an episode as the recorder does; return its file."""
-    session = Session(ROBOT, folder, {'source': 'teleoperation'}, min_free_mb=1)
+    session = Session(robot, folder, {'source': 'teleoperation'}, min_free_mb=1)
     session.start(SENTENCE, 'stack_wide')
-    for topic, log_ns, data in serialised(steps):
+    for topic, log_ns, data in serialised(steps, robot):
         session.write(topic, log_ns, data)
     return session.save(outcome).file

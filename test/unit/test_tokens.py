@@ -1,5 +1,10 @@
 """Every tokenisation rule against ids written out by hand, and round trips."""
 
+import lzma
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +14,8 @@ from gato_ros.config import ConfigError
 from gato_ros.spec import ContinuousField, DiscreteField, ImageField, Observation, TimestepSpec
 from gato_ros.tokens import continuous, images, vocab
 from gato_ros.tokens.sequence import ACTION_POSITION, NO_POSITION, Kind, TimestepTokenizer
-from gato_ros.tokens.text import TextTokenizer, load_text
+from gato_ros.tokens.text import DEFAULT_MODEL, TextTokenizer, load_text
+from gato_ros.tools.commands.text_model import corpus
 
 SPEC = TimestepSpec(
     images=(ImageField('eye', 16, 32),),
@@ -178,3 +184,22 @@ def test_a_file_that_is_no_text_model_is_named(tmp_path):
     (tmp_path / 'bad.model').write_bytes(b'not a model')
     with pytest.raises(ConfigError, match=r'bad\.model is not a readable SentencePiece model'):
         TextTokenizer(tmp_path / 'bad.model')
+
+
+@pytest.mark.slow
+def test_the_shipped_text_model_can_be_made_again(tmp_path):
+    target = tmp_path / 'gato_ros' / 'assets' / 'text.model'
+    target.parent.mkdir(parents=True)
+    lines = Path(__file__).parents[2] / 'scripts' / 'text_corpus.txt.xz'
+    done = subprocess.run([sys.executable, '-m', 'gato_ros.tools.commands.text_model', lines,
+                           target.relative_to(tmp_path)], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert target.read_bytes() == DEFAULT_MODEL.read_bytes()
+
+
+def test_another_corpus_is_refused(tmp_path):
+    (tmp_path / 'other.xz').write_bytes(lzma.compress(b'stack the red block'))
+    with pytest.raises(ConfigError, match='expected 6ed7f91e2349'):
+        corpus(tmp_path / 'other.xz')
+    with pytest.raises(ConfigError, match=r'none\.xz cannot be read'):
+        corpus(tmp_path / 'none.xz')

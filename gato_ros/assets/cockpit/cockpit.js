@@ -51,7 +51,7 @@ function log(words, level) {
 function hear(message) {
   if (message.type === 'hello') greet(message);
   else if (message.type === 'state') show(message);
-  else if (message.type === 'demonstrations') offer(message.files);
+  else if (message.type === 'prompts') offer(message.files, message.sentences);
   else if (message.words !== log.last || message.words.indexOf('control') < 0) {
     log.last = message.words;
     log(message.words, 'answer');
@@ -70,7 +70,6 @@ function greet(message) {
     figure.append(canvas, caption);
     return figure;
   }));
-  $('sentences').replaceChildren(...message.sentences.map(words => new Option(words)));
   const arm = message.joints.slice(0, -1);
   $('mode').replaceChildren(new Option('the tool', 'tool'), ...arm.map((name, i) => new Option(name, i)));
   $('joints').replaceChildren(...message.joints.map((name, i) => {
@@ -82,7 +81,8 @@ function greet(message) {
   }));
 }
 
-function offer(files) {  // each may be shown by its end, as the goal, or by its beginning
+function offer(files, sentences) {  // a file is shown by its end, as the goal, or by its beginning
+  $('sentences').replaceChildren(...sentences.map(words => new Option(words)));
   const chosen = $('shown').value;
   if (!files.length) { $('shown').replaceChildren(new Option('nothing recorded yet', '')); return; }
   $('shown').replaceChildren(...files.flatMap(name => [

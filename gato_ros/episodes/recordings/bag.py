@@ -1,7 +1,7 @@
 """A demonstration as it was recorded, one MCAP file, turned into an episode for training.
 
     done = import_bag(Path('demo.mcap'), Path('data/teleop'), load_robot('panda_sim'),
-                      task='stack_wide', success=True)
+                      success=True)
     done.file, done.steps
 
 Where the marks say that a person acted, only a person's steps become timesteps: pauses would teach
@@ -23,7 +23,6 @@ from safetensors import SafetensorError
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking.tasks import load_training_task
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source
 from gato_ros.episodes.hindsight import labels
 from gato_ros.episodes.recordings.actors import PERSON, read_actors
@@ -38,7 +37,7 @@ from gato_ros.episodes.recordings.mcap_file import (
 )
 from gato_ros.episodes.recordings.topics import ACTIONS, observed
 from gato_ros.messages import ConvertError, to_effort, to_ns, to_observation
-from gato_ros.robot import POSITIONS, TORQUES, RobotSpec
+from gato_ros.robot import POSITIONS, RobotSpec
 from gato_ros.spec import Observation
 
 HOLES = 0.05  # of a recording's time
@@ -87,7 +86,7 @@ class Recording:
 class Demonstration:
     """A recording that may become training data.
 
-    steps    (observation, action float64[N] in Nm) in order
+    steps    (observation, command float64[N] in the interface's unit) in order
     missing  stamp -> why there is no observation for the action of this stamp
     """
 
@@ -98,27 +97,26 @@ class Demonstration:
     skew: Skew
 
 
-def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '',
+def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '', sentence: str = '',
                success: bool | None = None, source: str = '',
                namespace: str = '', in_hindsight: bool = False) -> Imported:
     """Write the episode of a recording into folder ``out``, under the recording's name.
 
-    task, success, source  '' and None: what our recorder has noted in the file
-    namespace              of the robot's topics in the recording
-    in_hindsight           whether its labels are where the hand went, see hindsight.py, and not
-                           the torques as they were sent, which the episode holds in either case
+    task, sentence  what it shows, as a name and in words; '': what our recorder has noted
+    success, source '' and None: what our recorder has noted
+    namespace       of the robot's topics in the recording
+    in_hindsight    whether its labels are where the hand went, see hindsight.py, and not the
+                    commands as they were sent, which the episode holds in either case
 
     Raises BagError, and then nothing is written; the recording itself is never changed.
     """
     file = find_file(bag)
-    if task and source:
-        load_training_task(task)  # a wrong name is found before a long file is read
     target = out / f'{file.stem}{SUFFIX}'
     if target.exists():
         raise BagError(f'{target} exists already, expected a new name: move it or choose another '
                        'folder')
     about = read_about(file)
-    task, sentence = _task(file, about, task)
+    task, sentence = _task(file, about, task, sentence)
     source = source or about.get('source', '') or 'teleoperation'
     if source not in get_args(Source):
         raise ConfigError(f'source is {source!r}, expected {", ".join(get_args(Source))}')
@@ -126,15 +124,16 @@ def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '',
     demonstration = read_demonstration(file, robot, namespace, about)
     recording, writer = demonstration.recording, EpisodeWriter()
     actors = read_actors(file, namespace)
-    steps = [(seen, effort) for seen, effort in demonstration.steps
+    steps = [(seen, command) for seen, command in demonstration.steps
              if not actors.person or actors.at(seen.stamp_ns) == PERSON]
     if not steps:
         raise BagError(f'{file}: a person acted in none of {len(demonstration.steps)} steps, '
                        'expected one at least')
     others = len(demonstration.steps) - len(steps)
-    wanted = _in_hindsight(robot, steps) if in_hindsight else [effort for _, effort in steps]
-    for (observation, effort), label in zip(steps, wanted, strict=True):
-        writer.add(observation, {TORQUES: label}, {TORQUES: effort}, {})
+    wanted = _in_hindsight(robot, steps) if in_hindsight else [command for _, command in steps]
+    action = robot.command_field
+    for (observation, command), label in zip(steps, wanted, strict=True):
+        writer.add(observation, {action: label}, {action: command}, {})
     info = EpisodeInfo(
         robot.name, robot.timestep().hash, task, sentence, NO_SEED, cast(Source, source), success,
         version=gato_ros.__version__,
@@ -170,8 +169,8 @@ def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
     recording = read_recording(file, robot, namespace)
     missing: dict[int, str] = {}
     steps, skews = [], []
-    for observation, effort, skew_s in timesteps(recording, robot, missing):
-        steps.append((observation, effort))
+    for observation, command, skew_s in timesteps(recording, robot, missing):
+        steps.append((observation, command))
         skews.append(skew_s)
     longest_s = _check_rhythm(recording, robot, [o.stamp_ns for o, _ in steps], missing)
     skew = Skew.of(skews, robot)
@@ -193,13 +192,12 @@ def _in_hindsight(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarra
     return found
 
 
-def _task(file: Path, about: Mapping[str, str], task: str) -> tuple[str, str]:
-    """Return the task's name and sentence."""
-    if task:
-        return task, load_training_task(task).sentence
-    if not about.get('sentence'):
+def _task(file: Path, about: Mapping[str, str], task: str, sentence: str) -> tuple[str, str]:
+    """Return the task's name and sentence; of a task that was named, the file's words are not."""
+    sentence = sentence or ('' if task else about.get('sentence', ''))
+    if not sentence:
         raise BagError(f'{file} does not say which task it shows, expected --task')
-    return about.get('task') or about['sentence'], about['sentence']
+    return task or about.get('task') or sentence, sentence
 
 
 def _outcome(file: Path, about: Mapping[str, str]) -> bool:
@@ -236,7 +234,7 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
 
 def timesteps(recording: Recording, robot: RobotSpec,
               missing: dict[int, str]) -> Iterator[tuple[Observation, np.ndarray, float]]:
-    """Yield the observation of every action, the action float64[N] in Nm, and the skew in s.
+    """Yield the observation of every action, its command float64[N], and the skew in s.
 
     An action without one goes into ``missing``: its stamp, and what there was not.
     Raises BagError for a message that cannot be used.

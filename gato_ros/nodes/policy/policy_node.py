@@ -44,6 +44,8 @@ from gato_ros.nodes.policy.prompter import Prompter
 from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.spec import Action
 
+TOLD = 50  # sentences at most that diagnostics name, of those that a checkpoint was trained on
+
 
 class PolicyNode(ManagedNode):
     """The worker thread and what feeds it; ``load`` builds the policy, in that thread."""
@@ -66,6 +68,7 @@ class PolicyNode(ManagedNode):
         self._statistics = diagnostics.StepStatistics()
         self._window, self._capacity = 0, 0
         self._engine, self._hash, self._said = '', '', ''
+        self._sentences: tuple[str, ...] = ()
 
         self._proposed = self.create_lifecycle_publisher(JointState, 'proposed_effort',
                                                          qos.COMMAND)
@@ -116,7 +119,7 @@ class PolicyNode(ManagedNode):
             raise ConfigError(self._prompter.refusal)
         policy = self._load(self._params, self._robot)
         self._engine, self._capacity = policy.engine.name, policy.window.capacity
-        self._hash = policy.checkpoint_hash
+        self._hash, self._sentences = policy.checkpoint_hash, policy.sentences
         if policy.fallback_reason:
             self._engine += f', for {policy.fallback_reason}'
             self.get_logger().warning(self._engine)
@@ -243,6 +246,7 @@ class PolicyNode(ManagedNode):
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,
             'checkpoint_hash': self._hash,
+            'sentences': json.dumps(self._sentences[:TOLD]),
             'ages_s': json.dumps({t: round(a, 3) for t, a in self._inputs.ages_s().items()}),
             'duplicates': json.dumps(self._inputs.duplicates())})
 

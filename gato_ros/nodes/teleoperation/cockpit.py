@@ -28,7 +28,6 @@ import numpy as np
 from aiohttp import WSMsgType, web
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.stacking.tasks import load_task, task_names
 from gato_ros.jog import Wish
 from gato_ros.nodes.teleoperation.cockpit_view import SERVICES, View
 from gato_ros.nodes.teleoperation.host import Host
@@ -156,13 +155,12 @@ class Cockpit:
         await socket.send_json({
             'type': 'hello', 'page': page, 'robot': robot.name, 'joints': robot.joint_names,
             'scale': robot.scale.tolist(), 'cameras': view.cameras(), 'rate_hz': robot.rate_hz,
-            'limits': [joint.position for joint in robot.joints],
-            'sentences': sorted({load_task(name).sentence for name in task_names()})})
-        offered: list[str] | None = None
+            'limits': [joint.position for joint in robot.joints]})
+        offered: dict[str, list[str]] = {}
         for turn in itertools.count():
-            if turn % LIST_EVERY == 0 and (files := view.demonstrations()) != offered:
-                offered = files
-                await socket.send_json({'type': 'demonstrations', 'files': files})
+            if turn % LIST_EVERY == 0 and (prompts := view.prompts()) != offered:
+                offered = prompts
+                await socket.send_json({'type': 'prompts', **prompts})
             state = view.state(since)
             since = max([since, *(word['number'] for word in state['words'])])
             ages = np.percentile(self._ages_ms, [50, 95]).round(1).tolist() if (

@@ -18,7 +18,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from gato_ros.episodes.prompts import is_failure
+from gato_ros.episodes.recordings.mcap_file import read_about
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.mailbox import Letter
 from gato_ros.nodes.teleoperation.host import Host
@@ -64,8 +64,8 @@ class View:
             self._timing = json.loads(msg.data)
 
     def _on_episode(self, msg: String) -> None:
-        with suppress(ValueError):
-            self._episode = json.loads(msg.data)
+        with suppress(ValueError, TypeError):
+            self._episode = dict(json.loads(msg.data))
 
     def _torques(self) -> list[float]:
         with suppress(convert.ConvertError):
@@ -111,11 +111,19 @@ class View:
             self._pictures[camera] = letter, coded.tobytes()
         return self._pictures.get(camera, (former, data))
 
-    def demonstrations(self) -> list[str]:
-        """Return the recordings that are not marked as failures, the newest first."""
+    def prompts(self) -> dict[str, list[str]]:
+        """Return what may be said: files, the newest first, and sentences.
+
+        Files are the recordings that are not marked as failures. Sentences are what these show,
+        what the policy was trained on and what the simulator's scene asks for.
+        """
         files = Path(self._node.params.folder).glob('*.mcap')
-        newest = sorted(((last_change(file), file) for file in files), reverse=True)
-        return [file.name for change, file in newest[:LISTED] if not shows_failure(file, change)]
+        newest = sorted(((last_change(file), file) for file in files), reverse=True)[:LISTED]
+        shown = {file.name: words for change, file in newest
+                 if (words := shown_by(file, change)) is not None}
+        sentences = {*shown.values(), str(self._episode.get('sentence', '')),
+                     *words_of(self._status.get('policy', {}).get('sentences', ''))}
+        return {'files': list(shown), 'sentences': sorted(sentences - {''})}
 
     def cameras(self) -> Sequence[str]:
         """Return the cameras' names."""
@@ -148,11 +156,20 @@ class View:
 
 
 @lru_cache(maxsize=4 * LISTED)
-def shows_failure(file: Path, change: float) -> bool:
-    """Whether a file as written then is marked as a failure; one that cannot be read is not."""
+def shown_by(file: Path, change: float) -> str | None:
+    """Return the sentence of a file as written then; '' if unknown, None for a failure."""
     with suppress(ValueError):
-        return is_failure(file)
-    return False
+        about = read_about(file)
+        return None if about.get('outcome') == 'failure' else about.get('sentence', '')
+    return ''
+
+
+def words_of(text: str) -> list[str]:
+    """Return the sentences that a policy tells of; none where the text is no list."""
+    with suppress(ValueError):
+        found = json.loads(text)
+        return list(map(str, found)) if isinstance(found, list) else []
+    return []
 
 
 def last_change(file: Path) -> float:

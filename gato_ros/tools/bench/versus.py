@@ -17,7 +17,7 @@ from gato_ros.model.layout import sequence_layout
 from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.engine import Engine, Place
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.robot import TORQUES, RobotSpec, load_robot
+from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.spec import Observation
 from gato_ros.tokens import vocab
 from gato_ros.tokens.context import CAPACITY, ContextWindow
@@ -91,8 +91,9 @@ class Recomputed:
         blocks = []
         for seed in range(CAPACITY // len(tokenizer.layout())):
             observation = robot.example_observation(seed)
+            sent = rng.uniform(robot.command_low, robot.command_high)
             blocks.append(tokenizer.encode(observation.images, observation.proprioception,
-                                           {TORQUES: rng.uniform(-5, 5, len(robot.joints))}))
+                                           {robot.command_field: sent}))
         self._model, device = model, model.device
         self._layout = sequence_layout([b.layout for b in blocks]).to(device)
         self._ids, self._patches = (

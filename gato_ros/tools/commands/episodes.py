@@ -66,9 +66,11 @@ def import_bag(
         namespace: Annotated[str, typer.Option(help="Of the robot's recorded topics.")] = '',
         json_file: Json = None) -> None:
     """Turn a recorded demonstration (rosbag2, MCAP) into an episode for training."""
+    from gato_ros.domains.stacking.tasks import load_training_task
     from gato_ros.episodes.recordings.bag import import_bag
     from gato_ros.robot import load_robot
-    done = import_bag(bag, out, load_robot(robot), task, success, source, namespace)
+    sentence = load_training_task(task).sentence if task else ''
+    done = import_bag(bag, out, load_robot(robot), task, sentence, success, source, namespace)
     typer.echo(f'{done.file}: {done.steps} steps, at most {done.longest_s:.3f} s apart; left out: '
                f'{done.incomplete} actions without an observation, {done.unanswered} pictures '
                f'after the last action, {done.others} steps beside those of a person')
