@@ -1,7 +1,7 @@
-"""ROS messages -> numpy: pictures, joints by name, stamps. The only place that does so.
+"""ROS messages -> numpy: joints by name, stamps, whole observations; pictures: pictures.py.
 
-No ROS is needed: a message is whatever has the fields of sensor_msgs' Image or JointState, from a
-subscription as from a file. Pictures go through buffers, never through lists of pixels.
+No ROS is needed: a message is whatever has the fields of sensor_msgs' JointState, from a
+subscription as from a file.
 """
 
 from __future__ import annotations
@@ -11,51 +11,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gato_ros.robot import POSITIONS, VELOCITIES, CameraSpec, RobotSpec
+from gato_ros.pictures import ConvertError
+from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 from gato_ros.spec import Observation
 
 # Of sensor_msgs and builtin_interfaces, or with the same fields.
-Image: TypeAlias = Any
 JointState: TypeAlias = Any
 Time: TypeAlias = Any
-
-# encoding -> channels in the message, and which of them are red, green and blue
-ENCODINGS = {'rgb8': (3, (0, 1, 2)), 'bgr8': (3, (2, 1, 0)), 'rgba8': (4, (0, 1, 2)),
-             'bgra8': (4, (2, 1, 0)), 'mono8': (1, (0, 0, 0))}
-
-
-class ConvertError(ValueError):
-    """A message that cannot be used; one sentence with value, expectation and place."""
 
 
 def to_ns(stamp: Time) -> int:
     """Return a stamp in nanoseconds."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
-
-
-def to_image(msg: Image, camera: CameraSpec) -> np.ndarray:
-    """Return uint8[H, W, 3] in RGB; for rgb8 a view that shares the message's memory.
-
-    Raises ConvertError for an unknown encoding, another size or too little data.
-    """
-    if msg.encoding not in ENCODINGS:
-        raise ConvertError(f'{camera.topic}: the encoding is {msg.encoding!r}, expected '
-                           f'{", ".join(ENCODINGS)} (set it in the camera driver)')
-    if (msg.height, msg.width) != (camera.height, camera.width):
-        raise ConvertError(f'{camera.topic}: the image is {msg.height}x{msg.width}, expected '
-                           f'{camera.height}x{camera.width} (height x width of camera '
-                           f"{camera.name!r} in the robot's YAML file)")
-    channels, order = ENCODINGS[msg.encoding]
-    row = camera.width * channels
-    data = np.frombuffer(msg.data, np.uint8)
-    if msg.step < row or data.size != msg.step * msg.height:
-        raise ConvertError(f'{camera.topic}: {data.size} bytes with a step of {msg.step}, '
-                           f'expected {msg.height} rows of {row} bytes or more (set by the camera '
-                           'driver)')
-    pixels = data.reshape(msg.height, msg.step)[:, :row].reshape(msg.height, msg.width, channels)
-    if msg.encoding == 'rgb8':
-        return pixels
-    return np.ascontiguousarray(pixels[:, :, order])
 
 
 def joint_values(msg: JointState, names: Sequence[str], part: str, source: str) -> np.ndarray:
@@ -105,13 +72,13 @@ def to_effort(msg: JointState, robot: RobotSpec, source: str) -> np.ndarray:
     return joint_values(msg, robot.joint_names, robot.interface, source)
 
 
-def to_observation(images: Mapping[str, Image], joints: JointState, robot: RobotSpec,
+def to_observation(images: Mapping[str, np.ndarray], joints: JointState, robot: RobotSpec,
                    stamp_ns: int) -> Observation:
     """Return what the policy may see: a picture of each camera, by its name, and a joint state.
 
-    Raises ConvertError for a message that cannot be used.
+    images  camera -> uint8[H, W, 3], from pictures.to_image
+
+    Raises ConvertError for a joint state that cannot be used.
     """
-    cameras = {camera.name: camera for camera in robot.cameras}
-    return Observation(
-        images={name: to_image(msg, cameras[name]) for name, msg in images.items()},
-        proprioception=to_proprioception(joints, robot), stamp_ns=stamp_ns)
+    return Observation(images=images, proprioception=to_proprioception(joints, robot),
+                       stamp_ns=stamp_ns)

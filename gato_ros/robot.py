@@ -121,13 +121,53 @@ class TeleoperationSpec:
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """One camera: ``topic`` carries sensor_msgs/Image; the policy sees height x width pixels."""
+    """One camera, and how its pictures become height x width pixels for the policy.
+
+    transport  what ``topic`` carries: sensor_msgs/Image, or CompressedImage with JPEG or PNG
+    encoding   of a raw picture, whatever its message says; '': as the message says
+    undistort  straighten it by the camera_info beside the topic, as image_proc does
+    crop       (x, y, width, height) in pixels as they are sent (undistorted), or all of it
+    rotate     degrees clockwise, after crop
+    resize     of another size than height x width: the largest ``centre`` part of its shape,
+               ``pad`` all of it with black, ``stretch`` all of it, or ``never``, refused
+
+    What is as it should be is left alone. No setting but height and width is in the timestep's
+    specification, so none makes a checkpoint unusable.
+    """
 
     name: str
     topic: str
     height: int
     width: int
     max_age_s: float = 0.15
+    transport: Literal['raw', 'compressed'] = 'raw'
+    encoding: Literal['', 'rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8', 'mono16', 'yuv422', 'uyvy',
+                      'yuv422_yuy2', 'yuyv', 'nv12', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8',
+                      'bayer_grbg8'] = ''
+    undistort: bool = False
+    crop: tuple[int, int, int, int] | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    resize: Literal['centre', 'pad', 'stretch', 'never'] = 'centre'
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and (min(self.crop) < 0 or min(self.crop[2:]) < 1):
+            raise ConfigError(f'camera {self.name!r}: crop is {list(self.crop)}, expected x, y, '
+                              'width and height in pixels, the first two >= 0, the others >= 1')
+        if self.transport == 'compressed' and self.encoding:
+            raise ConfigError(f'camera {self.name!r}: encoding is {self.encoding!r} with '
+                              'transport compressed, expected none: a JPEG or PNG says it itself')
+
+    @property
+    def info_topic(self) -> str:
+        """The camera_info beside its pictures, where every driver publishes it."""
+        base = self.topic.removesuffix('/compressed')
+        return f'{base.rpartition("/")[0]}/camera_info'
+
+    @property
+    def finished(self) -> CameraSpec:
+        """The same camera where its pictures are as the policy sees them: nothing is to do."""
+        return CameraSpec(self.name, self.topic, self.height, self.width, self.max_age_s,
+                          resize='never')
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ def test_an_image_survives_the_round_trip() -> None:
 
 @pytest.mark.parametrize(('change', 'words'), [
     ({'encoding': '16UC1'}, "camera/front/image_raw: the encoding is '16UC1', expected rgb8"),
-    ({'height': 31}, 'the image is 31x48, expected 32x48'),
-    ({'width': 47}, 'the image is 32x47, expected 32x48'),
+    ({'height': 31}, '4608 bytes with a step of 144, expected 31 rows of 144 bytes'),
+    ({'width': 49}, '4608 bytes with a step of 144, expected 32 rows of 147 bytes'),
     ({'step': 143}, '4608 bytes with a step of 143, expected 32 rows of 144 bytes'),
     ({'data': array.array('B', bytes(10))}, '10 bytes with a step of 144'),
 ])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
 from gato_ros.nodes.common import convert
-from gato_ros.nodes.common.inputs import REMEMBERED, Inputs, StillPicture
+from gato_ros.nodes.common.inputs import Inputs
 from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.pace import Pace
+from gato_ros.nodes.common.sight import REMEMBERED, StillPicture
 from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
@@ -171,8 +172,8 @@ def test_a_picture_is_seen_ahead_once_and_not_after_its_use() -> None:
     inputs = Inputs(ROBOT)
 
     def unseen() -> list[tuple[str, int]]:
-        return [(camera.name, convert.to_ns(msg.header.stamp) // MS)
-                for camera, msg in inputs.unseen_pictures()]
+        return [(sight.camera.name, convert.to_ns(sight.msg.header.stamp) // MS)
+                for sight in inputs.unseen_pictures()]
 
     assert unseen() == []
     feed(inputs, front=1)

@@ -123,8 +123,8 @@ def drop_joint(msg: JointState) -> None:
 @pytest.mark.parametrize(('damage', 'words'), [
     ({'break_joints': nan_position}, 'joint_states: the position of panda_joint3 is nan'),
     ({'break_joints': drop_joint}, 'joint_states: panda_finger_joint1 missing'),
-    ({'break_image': spoil('encoding', 'yuv422')}, "the encoding is 'yuv422', expected rgb8"),
-    ({'break_image': spoil('height', 32)}, 'the image is 32x64, expected 64x64'),
+    ({'break_image': spoil('encoding', '16UC1')}, "the encoding is '16UC1', expected rgb8"),
+    ({'break_image': spoil('height', 32)}, 'a step of 192, expected 32 rows of 192'),
     ({'break_image': spoil('step', 100)}, 'with a step of 100, expected 64 rows of 192'),
 ])
 def test_bad_input_gives_its_sentence_and_no_proposal(robot: Robot, damage: dict,

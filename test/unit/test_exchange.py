@@ -39,6 +39,22 @@ def dataset(demos: Path, tmp_path: Path) -> Path:
     return tmp_path / 'dataset'
 
 
+def test_pictures_of_others_are_taken_as_they_are(demos: Path, dataset: Path,
+                                                  tmp_path: Path) -> None:
+    """A dataset holds what a policy saw: a robot's lens, crop and turn are not applied again."""
+    eyes = tuple(dataclasses.replace(
+        camera, topic=f'{camera.topic}/compressed', transport='compressed', undistort=True,
+        crop=(80, 0, 480, 480), rotate=180) for camera in ROBOT.cameras)
+    other = dataclasses.replace(ROBOT, cameras=eyes)
+    for file in import_lerobot(dataset, tmp_path / 'back', other):
+        there = read_demonstration(demos / file.name, ROBOT).steps
+        back = read_demonstration(file, other).steps
+        assert len(back) == len(there) > 6
+        for (seen, _), (original, _) in zip(back, there, strict=True):
+            for name, image in original.images.items():
+                assert np.array_equal(seen.images[name], image)
+
+
 def change_info(dataset: Path, **values: object) -> None:
     place = dataset / 'meta/info.json'
     place.write_text(json.dumps({**json.loads(place.read_text()), **values}))

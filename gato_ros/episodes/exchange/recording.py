@@ -18,7 +18,7 @@ import gato_ros
 from gato_ros.episodes.recordings.definitions import DEFINITIONS, IMAGE, JOINTS, WORDS
 from gato_ros.episodes.recordings.episode_file import EpisodeFile
 from gato_ros.episodes.recordings.mcap_file import BagError
-from gato_ros.episodes.recordings.topics import ACTIONS, PROMPT, recorded
+from gato_ros.episodes.recordings.topics import ACTIONS, FINISHED, PROMPT, finished, recorded
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 
 Values = Mapping[str, np.ndarray]
@@ -45,13 +45,14 @@ def write_recording(file: Path, robot: RobotSpec, steps: Iterable[Step],
 
     Raises BagError for a step that is not the robot's, RecordError when the file cannot be made.
     """
+    robot = finished(robot, FINISHED)
     robot_topics = recorded(robot)
     encode = {kind: serialize_dynamic(kind, DEFINITIONS[kind])[kind]
               for kind in (IMAGE, JOINTS, WORDS)}
     file.parent.mkdir(parents=True, exist_ok=True)
     take = EpisodeFile(file, robot_topics, {
         'version': gato_ros.__version__, 'robot': robot.name,
-        'spec_hash': robot.timestep().hash, **about})
+        'spec_hash': robot.timestep().hash, **FINISHED, **about})
     count = 0
     try:
         for step in steps:

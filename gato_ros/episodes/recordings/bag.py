@@ -28,6 +28,7 @@ from gato_ros.episodes.hindsight import labels
 from gato_ros.episodes.recordings.actors import PERSON, read_actors
 from gato_ros.episodes.recordings.alignment import Alignment, Skew
 from gato_ros.episodes.recordings.alignment import seconds as _seconds
+from gato_ros.episodes.recordings.definitions import CAMERA_INFO
 from gato_ros.episodes.recordings.mcap_file import (
     BagError,
     find_file,
@@ -35,9 +36,10 @@ from gato_ros.episodes.recordings.mcap_file import (
     read_messages,
     topics_of,
 )
-from gato_ros.episodes.recordings.topics import ACTIONS, observed
-from gato_ros.messages import ConvertError, to_effort, to_ns, to_observation
-from gato_ros.robot import POSITIONS, RobotSpec
+from gato_ros.episodes.recordings.topics import ACTIONS, finished, observed
+from gato_ros.messages import to_effort, to_ns, to_observation
+from gato_ros.pictures import Calibration, ConvertError, to_calibration, to_image
+from gato_ros.robot import POSITIONS, CameraSpec, RobotSpec
 from gato_ros.spec import Observation
 
 HOLES = 0.05  # of a recording's time
@@ -69,7 +71,8 @@ class Imported:
 class Recording:
     """The messages of one file, by their stamps in ns, which rise.
 
-    images   camera -> stamp -> sensor_msgs/Image
+    images   camera -> stamp -> sensor_msgs/Image or CompressedImage
+    lenses   camera -> what its camera_info says, where the robot asks for it
     joints   stamp -> sensor_msgs/JointState
     actions  stamp -> sensor_msgs/JointState
     topic    where the actions come from
@@ -77,6 +80,7 @@ class Recording:
 
     file: Path
     images: Mapping[str, Mapping[int, Any]]
+    lenses: Mapping[str, Calibration | None]
     joints: Mapping[int, Any]
     actions: Mapping[int, Any]
     topic: str
@@ -166,6 +170,7 @@ def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
         raise BagError(f'{file} was recorded by robot {about.get("robot")!r} with specification '
                        f'{about["spec_hash"]}, expected {robot.timestep().hash} of robot '
                        f'{robot.name!r}')
+    robot = finished(robot, about)
     recording = read_recording(file, robot, namespace)
     missing: dict[int, str] = {}
     steps, skews = [], []
@@ -229,7 +234,18 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
                        f'{robot.name!r}); it has {_listed(file)}')
     stamped = {topic: _by_stamp(file, topic, messages) for topic, messages in found.items()}
     return Recording(file, {camera: stamped[topic] for camera, topic in cameras.items()},
+                     _lenses(file, {c: name(c.info_topic) for c in robot.cameras if c.undistort}),
                      stamped[joints], stamped[name(actions)], name(actions))
+
+
+def _lenses(file: Path, infos: Mapping[CameraSpec, str]) -> dict[str, Calibration | None]:
+    """Return camera -> its calibration; ``infos`` are the topics of those that need one."""
+    found = read_messages(file, dict.fromkeys(infos.values(), CAMERA_INFO)) if infos else {}
+    try:
+        return {camera.name: to_calibration(found[topic], camera)
+                for camera, topic in infos.items()}
+    except ConvertError as error:
+        raise BagError(f'{file}: {error}') from error
 
 
 def timesteps(recording: Recording, robot: RobotSpec,
@@ -247,8 +263,9 @@ def timesteps(recording: Recording, robot: RobotSpec,
         except LookupError as error:
             missing[stamp] = str(error)
             continue
-        images = {name: recording.images[name][at] for name, at in chosen.images.items()}
         try:
+            images = {c.name: to_image(recording.images[c.name][chosen.images[c.name]], c,
+                                       recording.lenses.get(c.name)) for c in robot.cameras}
             step = (to_observation(images, recording.joints[chosen.joints], robot, stamp),
                     to_effort(action, robot, recording.topic), chosen.skew_s)
         except ConvertError as error:

@@ -6,9 +6,10 @@ A definition has the form in which an MCAP file holds it: the type, then every t
 from __future__ import annotations
 
 IMAGE, CAMERA_INFO = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 JOINTS, COMMAND = 'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray'
 WORDS, DIAGNOSTICS = 'std_msgs/msg/String', 'diagnostic_msgs/msg/DiagnosticArray'
-STAMPED = (IMAGE, CAMERA_INFO, JOINTS, DIAGNOSTICS)  # they begin with a header
+STAMPED = (IMAGE, COMPRESSED, CAMERA_INFO, JOINTS, DIAGNOSTICS)  # they begin with a header
 
 _LINE = '=' * 80
 _TIME = 'int32 sec\nuint32 nanosec\n'
@@ -33,6 +34,9 @@ uint32 width
 string encoding
 uint8 is_bigendian
 uint32 step
+uint8[] data
+"""),
+    COMPRESSED: _headed("""string format
 uint8[] data
 """),
     CAMERA_INFO: _headed("""uint32 height

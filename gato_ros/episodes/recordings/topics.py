@@ -6,12 +6,15 @@ datasets are written and read by the names of their features.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
+from collections.abc import Mapping
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.recordings.definitions import (
     CAMERA_INFO,
     COMMAND,
+    COMPRESSED,
     DIAGNOSTICS,
     IMAGE,
     JOINTS,
@@ -20,12 +23,21 @@ from gato_ros.episodes.recordings.definitions import (
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 
 ACTIONS = ('sent_effort', 'proposed_effort')  # the first that was recorded is taken
+FINISHED = {'pictures': 'finished'}  # noted in a file whose pictures are what the policy sees
 PROMPT, MARK, EPISODE = 'prompt', 'recorder/mark', 'sim/episode'
+
+
+def finished(robot: RobotSpec, about: Mapping[str, str]) -> RobotSpec:
+    """Return the robot as a file shows it: to finished pictures nothing more is done."""
+    if about.get('pictures') != FINISHED['pictures']:
+        return robot
+    return dataclasses.replace(robot, cameras=tuple(c.finished for c in robot.cameras))
 
 
 def sensors(robot: RobotSpec) -> dict[str, str]:
     """Return topic -> type of what the policy sees."""
-    return {camera.topic: IMAGE for camera in robot.cameras} | {robot.joint_states_topic: JOINTS}
+    return ({camera.topic: COMPRESSED if camera.transport == 'compressed' else IMAGE
+             for camera in robot.cameras} | {robot.joint_states_topic: JOINTS})
 
 
 def observed(robot: RobotSpec) -> dict[str, str]:
@@ -35,8 +47,7 @@ def observed(robot: RobotSpec) -> dict[str, str]:
 
 def recorded(robot: RobotSpec) -> dict[str, str]:
     """Return topic -> type of all that is recorded; a name without a slash is relative."""
-    infos = {f'{camera.topic.rpartition("/")[0]}/camera_info': CAMERA_INFO
-             for camera in robot.cameras}
+    infos = {camera.info_topic: CAMERA_INFO for camera in robot.cameras}
     return (observed(robot) | infos | dict.fromkeys(robot.controllers.values(), COMMAND)
             | dict.fromkeys((PROMPT, MARK, EPISODE, 'policy/timing'), WORDS)
             | {'/diagnostics': DIAGNOSTICS})

@@ -1,6 +1,6 @@
 """Numpy -> ROS messages: pictures, joints, commands, stamps. The only place that does so.
 
-The way back is in gato_ros/messages.py, for it needs no ROS; its names are here too.
+The ways back are gato_ros/messages.py and pictures.py: they need no ROS; their names are here too.
 Numbers go through buffers, never through lists of pixels: a list costs a thousand times as much.
 """
 
@@ -14,16 +14,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Float64MultiArray
 
-from gato_ros.messages import (
-    ENCODINGS,
-    ConvertError,
-    joint_values,
-    to_effort,
-    to_image,
-    to_ns,
-    to_observation,
-    to_proprioception,
-)
+from gato_ros.messages import joint_values, to_effort, to_ns, to_observation, to_proprioception
+from gato_ros.pictures import ENCODINGS, ConvertError, to_image
 from gato_ros.robot import CameraSpec, RobotSpec
 
 __all__ = ['ENCODINGS', 'Commands', 'ConvertError', 'controller_joints', 'from_depth',

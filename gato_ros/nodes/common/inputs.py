@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from sensor_msgs.msg import Image, JointState
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from gato_ros.nodes.common import convert
 from gato_ros.nodes.common.mailbox import Letter, Mailbox, Stale
-from gato_ros.robot import CameraSpec, RobotSpec
+from gato_ros.nodes.common.sight import Eye, Sight
+from gato_ros.robot import RobotSpec
 from gato_ros.safety.sources import Source
 from gato_ros.spec import Observation
 
-STILL_PICTURES, STILL_RAD = 10, 0.05  # so many equal pictures while a joint moves so far
-REMEMBERED = 60  # pictures: 3 s at 20 Hz
 JOINT_HISTORY = 32  # messages: 0.3 s at 100 Hz, longer than a picture is under way
 
 
@@ -29,7 +27,7 @@ class Snapshot:
     epoch  counts the backward jumps of stamps before it: another number, another episode
     """
 
-    images: Mapping[str, Letter[Image]]
+    images: Mapping[str, Letter[Sight]]
     joints: Letter[JointState]
     epoch: int
 
@@ -51,41 +49,15 @@ class Snapshot:
     def simultaneous(self) -> bool:
         return len({m.stamp_ns for m in self.letters}) == 1
 
+    @property
+    def convert_ms(self) -> float:
+        """Milliseconds that the conversion of its pictures took, in whatever thread."""
+        return sum(m.value.ms for m in self.images.values())
+
     def observation(self, robot: RobotSpec) -> Observation:
         """Convert the messages; raises ConvertError for one that cannot be used."""
-        return convert.to_observation({name: m.value for name, m in self.images.items()},
+        return convert.to_observation({name: m.value.image() for name, m in self.images.items()},
                                       self.joints.value, robot, self.stamp_ns)
-
-
-class StillPicture:
-    """Notices a camera that sends one picture again and again while the arm moves.
-
-    An arm at rest tells nothing, so the problem lapses ``REMEMBERED`` pictures after a motion. If
-    it did not, one that came of wrong joint states could never be cleared.
-    """
-
-    def __init__(self, topic: str) -> None:
-        self._topic, self.problem = topic, ''
-        self._data: object = None
-        self._count = 0
-        self._places: deque[np.ndarray] = deque(maxlen=REMEMBERED)
-
-    def add(self, data: object, positions: Sequence[float]) -> None:
-        """Compare a picture's bytes with the last one's; ``positions`` are the joints', rad."""
-        if data != self._data:
-            self._data, self._count = data, 0
-            self._places.clear()
-        self._count += 1
-        place = np.asarray(positions, np.float64)
-        if self._places and place.shape != self._places[0].shape:
-            self._places.clear()
-        if np.isfinite(place).all():
-            self._places.append(place)
-        moved = (np.ptp(np.array(self._places), axis=0).max(initial=0.0)
-                 if self._count > STILL_PICTURES and len(self._places) > 1 else 0.0)
-        self.problem = '' if moved <= STILL_RAD else (
-            f'{self._topic}: the same picture {self._count} times while the arm moves, expected a '
-            'camera that sees')
 
 
 class Inputs:
@@ -93,51 +65,61 @@ class Inputs:
 
     lock_step  take only messages of one stamp, of whatever age: physics waits for us
     settle_s   how long to wait for messages of the same stamp before others are taken instead
+    look       convert each picture as it arrives, in the callback's thread; else when asked for
     """
 
-    def __init__(self, robot: RobotSpec, lock_step: bool = False, settle_s: float = 0.01) -> None:
+    def __init__(self, robot: RobotSpec, lock_step: bool = False, settle_s: float = 0.01,
+                 look: bool = False) -> None:
         ages = [c.max_age_s for c in robot.cameras] + [robot.joint_states_max_age_s]
         limits = [float('inf')] * len(ages) if lock_step else ages
         self.robot = robot
-        self._lock_step, self._settle_s = lock_step, settle_s
+        self._lock_step, self._settle_s, self._look = lock_step, settle_s, look
         self._sources = {topic: Source(topic, age, "max_age_s in the robot's YAML file")
                          for topic, age in zip((*(c.topic for c in robot.cameras),
                                                 robot.joint_states_topic), ages, strict=True)}
-        self._still = {c.name: StillPicture(c.topic) for c in robot.cameras}
-        self._cameras = {c.name: Mailbox[Image](c.topic, age)
+        self._eyes = {c.name: Eye(c) for c in robot.cameras}
+        self._cameras = {c.name: Mailbox[Sight](c.topic, age)
                          for c, age in zip(robot.cameras, limits, strict=False)}
         self._joints = Mailbox[JointState](robot.joint_states_topic, limits[-1], JOINT_HISTORY)
         self._lock, self._arrived = threading.Lock(), threading.Event()
         self._used: Snapshot | None = None
-        self._looked: dict[str, Letter[Image]] = {}
+        self._looked: dict[str, Letter[Sight]] = {}
         self._epoch, self._repeated = 0, False
 
-    def put_image(self, camera: str, msg: Image) -> None:
-        """Store a picture."""
+    def put_image(self, camera: str, msg: Image | CompressedImage) -> None:
+        """Store a picture, good or not: what is wrong with it is said when it is used."""
         with self._lock:
-            joints = self._joints.newest()
-            self._still[camera].add(msg.data, () if joints is None else joints.value.position)
-        self._put(self._cameras[camera], msg)
+            eye, joints = self._eyes[camera], self._joints.newest()
+            eye.still.add(msg.data, () if joints is None else joints.value.position)
+            sight = eye.see(msg)
+        if self._look:
+            sight.look()
+        self._put(self._cameras[camera], sight, msg.header.stamp)
+
+    def put_info(self, camera: str, msg: CameraInfo) -> None:
+        """Store what a camera's lens does."""
+        with self._lock:
+            self._eyes[camera].put_info(msg)
 
     def put_joints(self, msg: JointState) -> None:
         """Store a joint state."""
-        self._put(self._joints, msg)
+        self._put(self._joints, msg, msg.header.stamp)
 
-    def _put(self, box: Mailbox, msg: Image | JointState) -> None:
-        stamp_ns = convert.to_ns(msg.header.stamp)
+    def _put(self, box: Mailbox, value: Sight | JointState, stamp: Time) -> None:
+        stamp_ns = convert.to_ns(stamp)
         with self._lock:
             self._sources[box.source].arrived(stamp_ns, time.monotonic())
             self._repeated |= self._used is not None and stamp_ns == self._used.stamp_ns
-            if box.put(msg, stamp_ns):
+            if box.put(value, stamp_ns):
                 self._epoch += 1
                 self._used = None
         self._arrived.set()
 
-    def newest(self, camera: str) -> Letter[Image] | None:
+    def newest(self, camera: str) -> Letter[Sight] | None:
         """Return a camera's newest picture of whatever age, or None."""
         return self._cameras[camera].newest()
 
-    def unseen_pictures(self) -> list[tuple[CameraSpec, Image]]:
+    def unseen_pictures(self) -> list[Sight]:
         """Return pictures that no call has returned yet and no used observation holds."""
         unseen = []
         for camera in self.robot.cameras:
@@ -145,7 +127,7 @@ class Inputs:
             if letter is not None and letter is not self._looked.get(camera.name) and (
                     used is None or used.images[camera.name] is not letter):
                 self._looked[camera.name] = letter
-                unseen.append((camera, letter.value))
+                unseen.append(letter.value)
         return unseen
 
     def ages_s(self) -> dict[str, float]:
@@ -159,8 +141,13 @@ class Inputs:
         now = time.monotonic()
         with self._lock:
             found = [source.problem(now) for source in self._sources.values()]
-            found += [still.problem for still in self._still.values()]
+            found += [eye.still.problem for eye in self._eyes.values()]
         return '; '.join(filter(None, found))
+
+    def pictures(self) -> dict[str, str]:
+        """Return topic -> what its newest picture was and cost: '640x480 yuyv, 0.7 ms'."""
+        return {box.source: str(letter.value) for box in self._cameras.values()
+                if (letter := box.newest())}
 
     def duplicates(self) -> dict[str, int]:
         """Return topic -> messages so far whose stamp had come before."""

@@ -13,8 +13,6 @@ def _profile(depth: int, reliability: ReliabilityPolicy,
 
 # Subscribing to sensors: only the newest counts, and best effort reads from every kind of driver.
 NEWEST = _profile(1, ReliabilityPolicy.BEST_EFFORT)
-# Pictures: two, so that one that comes behind its time is seen to do so.
-PICTURES = _profile(2, ReliabilityPolicy.BEST_EFFORT)
 # Joint states come several at a time, and the one with a picture's stamp must not be overwritten.
 JOINTS = _profile(10, ReliabilityPolicy.BEST_EFFORT)
 # Publishing sensors, as drivers do: reliable, so that recorders lose nothing.
@@ -31,6 +29,11 @@ EPISODES = _profile(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_L
 CLOCK = _profile(1, ReliabilityPolicy.RELIABLE)
 # The prompt: volatile, so that a plain `ros2 topic pub` is heard as well as a latched publisher.
 PROMPT = _profile(1, ReliabilityPolicy.RELIABLE)
+
+
+def pictures(reliable: bool) -> QoSProfile:
+    """Return how to see: two pictures, so that one that comes behind its time is seen to do so."""
+    return _profile(2, ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
 
 
 def record(reliable: bool) -> QoSProfile:

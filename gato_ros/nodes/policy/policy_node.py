@@ -18,7 +18,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,11 +25,12 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from gato_ros.config import ConfigError
 from gato_ros.nodes.common import convert, diagnostics, heartbeat, qos
+from gato_ros.nodes.common.cameras import Cameras
 from gato_ros.nodes.common.inputs import Inputs, Snapshot
 from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.managed import ManagedNode
@@ -57,7 +57,7 @@ class PolicyNode(ManagedNode):
         self._lock_step = self._params.lock_step
         self._prompter = Prompter(self._robot, Path(self._params.folder))
         self._prompter.put(self._params.prompt)
-        self._inputs = Inputs(self._robot, self._lock_step, self._params.settle_s)
+        self._inputs = Inputs(self._robot, self._lock_step, self._params.settle_s, look=True)
         self._sent = Mailbox[JointState]('sent_effort', float('inf'), history=8)
         self._pace = Pace(self._robot.rate_hz)
         self._period_s = 1.0 / self._robot.rate_hz
@@ -80,9 +80,7 @@ class PolicyNode(ManagedNode):
         if self._params.autostart:
             self.start()  # the first calls are slow; nothing is subscribed to before them
 
-        for camera in self._robot.cameras:
-            self.create_subscription(Image, camera.topic,
-                                     partial(self._inputs.put_image, camera.name), qos.PICTURES)
+        self._cameras = Cameras(self, self._inputs)
         self.create_subscription(JointState, self._robot.joint_states_topic,
                                  self._inputs.put_joints, qos.JOINTS)
         self.create_subscription(JointState, 'sent_effort', lambda msg: self._sent.put(
@@ -176,9 +174,9 @@ class PolicyNode(ManagedNode):
 
     def _look_ahead(self, policy: Policy) -> None:
         """Encode pictures that are here already while something else is on its way."""
-        for camera, msg in self._inputs.unseen_pictures():
+        for sight in self._inputs.unseen_pictures():
             with contextlib.suppress(convert.ConvertError):  # refused with its observation
-                policy.look(camera.name, convert.to_image(msg, camera))
+                policy.look(sight.camera.name, sight.image())
 
     def _may_start(self, snapshot: Snapshot, policy: Policy) -> bool:
         """Whether the period allows a step now; sleeps for less than a period if it does not."""
@@ -213,7 +211,8 @@ class PolicyNode(ManagedNode):
         self._change(diagnostics.OK, 'answering')
         self._timing.publish(String(data=json.dumps({
             'stamp_ns': action.stamp_ns, 'latency_ms': round(latency_ms, 3),
-            'timing_ms': {name: round(value, 3) for name, value in action.timing_ms.items()},
+            'timing_ms': {name: round(value, 3) for name, value in (
+                ('convert', snapshot.convert_ms), *action.timing_ms.items())},
             'tokens': np.asarray(action.tokens).tolist(), 'window': self._window})))
 
     def _refuse(self, level: bytes, reason: str) -> None:
@@ -248,6 +247,7 @@ class PolicyNode(ManagedNode):
             'checkpoint_hash': self._hash,
             'sentences': json.dumps(self._sentences[:TOLD]),
             'ages_s': json.dumps({t: round(a, 3) for t, a in self._inputs.ages_s().items()}),
+            'pictures': json.dumps(self._inputs.pictures()),
             'duplicates': json.dumps(self._inputs.duplicates())})
 
 

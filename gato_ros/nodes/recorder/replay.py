@@ -13,8 +13,14 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.recordings.mcap_file import BagError, raw_messages, reading, summary_of
-from gato_ros.episodes.recordings.topics import ACTIONS, sensors
+from gato_ros.episodes.recordings.mcap_file import (
+    BagError,
+    raw_messages,
+    read_about,
+    reading,
+    summary_of,
+)
+from gato_ros.episodes.recordings.topics import ACTIONS, finished, sensors
 from gato_ros.nodes.common import qos
 from gato_ros.nodes.recorder.listening import message_class
 from gato_ros.robot import RobotSpec
@@ -35,6 +41,7 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
     """
     if what not in ('sensors', 'actions'):
         raise ConfigError(f'--what is {what!r}, expected sensors or actions')
+    robot = finished(robot, read_about(file))
     wanted = sensors(robot) if what == 'sensors' else {ACTIONS[0]: 'sensor_msgs/msg/JointState'}
     with reading(file) as reader:
         topics = _topics(summary_of(reader, file), wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 
+from gato_ros.config import ConfigError
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.nodes.common import convert, qos
 from gato_ros.robot import CameraSpec, RobotSpec
@@ -22,6 +24,12 @@ class RobotTopics:
     """
 
     def __init__(self, node: Node, robot: RobotSpec, points: bool = False) -> None:
+        for camera in robot.cameras:
+            if dataclasses.replace(camera, resize='never') != camera.finished:
+                raise ConfigError(
+                    f'camera {camera.name!r}: the simulator sends finished pictures, expected '
+                    "transport, encoding, undistort, crop and rotate unset in the robot's YAML "
+                    'file, or a file of its own for the simulation')
         self._robot = robot
         self._clock = node.create_publisher(Clock, '/clock', qos.CLOCK)
         self._joint_states = node.create_publisher(JointState, robot.joint_states_topic,

@@ -102,7 +102,7 @@ class View:
         if letter is None or letter is former:
             return former, data
         try:
-            image = convert.to_image(letter.value, self._cameras[camera])
+            image = letter.value.image()
         except convert.ConvertError:  # the policy says it, and the page shows that
             return former, data
         done, coded = cv2.imencode('.jpg', image[:, :, ::-1],

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,14 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState, Joy
+from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import String
 
 from gato_ros.config import ConfigError
 from gato_ros.episodes.recordings.topics import MARK
 from gato_ros.jog import Jog, Wish
 from gato_ros.nodes.common import convert, heartbeat, qos
+from gato_ros.nodes.common.cameras import Cameras
 from gato_ros.nodes.common.inputs import Inputs
 from gato_ros.nodes.common.mailbox import Stale
 from gato_ros.nodes.common.pace import Pace
@@ -80,9 +80,7 @@ class TeleopNode(Node):
         self._proposed = self.create_publisher(JointState, 'proposed_effort', qos.COMMAND)
         self._heartbeat = self.create_publisher(DiagnosticStatus, heartbeat.TOPIC, qos.NEWEST)
         self._marks = self.create_publisher(String, MARK, qos.EVENTS)
-        for camera in robot.cameras:
-            self.create_subscription(Image, camera.topic,
-                                     partial(self.inputs.put_image, camera.name), qos.PICTURES)
+        self._cameras = Cameras(self, self.inputs)
         self.create_subscription(JointState, robot.joint_states_topic, self._on_joints, qos.JOINTS)
         self.create_subscription(JointState, 'policy_effort', self._on_policy, qos.COMMAND)
         self.create_subscription(Joy, 'joy', self._on_joy, qos.NEWEST)
