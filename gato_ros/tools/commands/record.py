@@ -117,6 +117,6 @@ def report(place: Folder,
            robot: Robot = 'panda_sim') -> None:
     """Write one HTML page about a folder: thumbnails, lengths, skews, refusals, verdicts."""
     from gato_ros.robot import load_robot
-    from gato_ros.tools.commands.record_report import write_report
+    from gato_ros.tools.reports.recordings import write_report
     write_report(files_of(place), load_robot(robot), out)
     typer.echo(f'written: {out}')

@@ -21,7 +21,7 @@ def tokens(
         json_file: Json = None) -> None:
     """Print one timestep as a table: slot, name, kind, id, decoded value, unit, loss."""
     from gato_ros.robot import load_robot
-    from gato_ros.tools.commands import token_table
+    from gato_ros.tools.reports import tokens as token_table
     if task:
         from gato_ros.domains.registry import find_task
         domain, name = find_task(task)
