@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,11 @@ class GymnasiumSettings:
     success: str = ''
     bar: float | None = None
     scores: Scores | None = None
+
+    def __post_init__(self) -> None:
+        if self.bar is not None and self.scores is None:
+            raise ConfigError(f'bar is {self.bar} and no scores are given, expected both: the '
+                              'bar is a normalised score')
 
 
 class GymnasiumDomain(Domain):
@@ -188,13 +194,13 @@ class GymnasiumEnvironment(Environment):
         return self._sentence
 
     def picture(self, size: int) -> np.ndarray:
-        try:
-            drawn = self._inside.render()
-        except gymnasium.error.DependencyNotInstalled:
-            drawn = None
+        drawn = None
+        if self._inside.render_mode == 'rgb_array':
+            with suppress(gymnasium.error.DependencyNotInstalled):
+                drawn = self._inside.render()
         if isinstance(drawn, np.ndarray) and drawn.ndim == 3:
             return drawn[..., :3].astype(np.uint8)
-        return np.zeros((size, size, 3), np.uint8)
+        return next(iter(self._images.values()), np.zeros((size, size, 3), np.uint8))
 
     def twin(self) -> Environment:
         twin = GymnasiumEnvironment(self._domain)
@@ -208,8 +214,9 @@ class GymnasiumEnvironment(Environment):
     def _observation(self, seen: Any) -> Observation:
         arrays = gym_spaces.read(self._domain.observation_parts, seen)
         pictures = {image.name for image in self.spec.images}
+        self._images = {name: array for name, array in arrays.items() if name in pictures}
         return Observation(
-            {name: array for name, array in arrays.items() if name in pictures and self.pictures},
+            self._images if self.pictures else {},
             {name: array for name, array in arrays.items() if name not in pictures},
             stamp_ns=self._steps * PERIOD_NS)
 

@@ -122,7 +122,8 @@ def draw_plot(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
                          for row, height in zip(mine, y, strict=True)])
         axes.errorbar(x, 100 * y, 100 * np.abs(ends.T - y), fmt='o', capsize=3, label=actor,
                       color=f'C{ACTORS.index(actor)}')
-    axes.set_xticks(range(len(groups)), [f'{task}\n{word}' for task, word in groups])
+    axes.set_xticks(range(len(groups)), [
+        f'{"/".join(task.split("/")[-2:])}\n{word}' for task, word in groups])
     axes.set_ylabel('success (95 % interval) or normalised score in %')
     axes.grid(axis='y', alpha=0.3)
     axes.legend(loc='center left', bbox_to_anchor=(1.0, 0.5))

@@ -21,8 +21,9 @@ def domains_of(mixture: Mixture, settings: TrainSettings, former: CheckpointConf
 
 def _config(source: Source, settings: TrainSettings, former: DomainConfig | None) -> DomainConfig:
     own = source.settings
-    window = (settings.window_timesteps if own.window_timesteps is None
-              else own.window_timesteps)
+    window = own.window_timesteps
+    if window is None and own.folders:  # words stand in a window of any length
+        window = settings.window_timesteps
     temperature = settings.temperature if own.temperature is None else own.temperature
     tasks, sentences = set(source.tasks), set(source.sentences)
     if former is not None:

@@ -107,7 +107,7 @@ def test_what_was_shown_is_said_and_then_done(episodes, robot):
     assert text.tolist() == list(range(said.start, said.stop))
     assert group.layout.pinned.nonzero().flatten().tolist() == list(range(said.stop))
     mine = group.ids[:, :one], group.ids[:, said.stop:said.stop + one]
-    known = {tuple(ids) for ids in source.sources[0]._columns.ids.tolist()}
+    known = {tuple(ids) for ids in source._columns.ids.tolist()}
     assert all(tuple(row) in known for part in mine for row in part.tolist())
 
 

@@ -30,6 +30,7 @@ class Source(Protocol):
     name     in the log and in the checkpoint
     longest_prompt  tokens that a prompt may take beside the timesteps
     timesteps  how many there are: of episodes, texts or pictures
+    Its checkpoint sees all that fits of texts and pictures, of episodes as many as the run says.
     """
 
     name: str
