@@ -55,6 +55,32 @@ def test_the_tokens_are_those_of_the_original_arrays(
         assert np.array_equal(block.patches[step], expected.patches)
 
 
+def test_large_pictures_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """Two cameras of 640 x 480 for 5 s are 184 MB; an import keeps what the policy sees."""
+    image = np.zeros((480, 640, 3), np.uint8)
+
+    def enlarge(topic: str, ms: int, msg: dict[str, Any]) -> dict[str, Any]:
+        if 'camera' in topic:
+            msg.update(height=480, width=640, step=1920, data=image.tobytes())
+        return msg
+
+    bag = write(tmp_path / 'demo.mcap', messages(100), enlarge)
+    code = """if True:
+        import resource, sys
+        from pathlib import Path
+        from gato_ros.episodes.recordings.bag import import_bag
+        from gato_ros.robot import load_robot
+        def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        before, bag = most(), Path(sys.argv[1])
+        done = import_bag(bag, bag.parent, load_robot('panda_sim'), task='stack_wide',
+                          sentence='stack', success=True)
+        print(done.steps, most() - before)"""
+    run = subprocess.run([sys.executable, '-c', code, str(bag)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    steps, grown_mib = map(int, run.stdout.split())
+    assert steps == 100 and grown_mib < 80
+
+
 def marked(*marks: tuple[float, str], first: str = 'a remark of an operator') -> list[Any]:
     """Return the messages of a recording with marks: (ms after the start, who acts)."""
     told = [(START_MS, first)] + [

@@ -46,6 +46,7 @@ LAYOUTS = {
     'pictures alone': TimestepSpec((PICTURE,), (), (), (), (KEYS,)),
     'no actions': TimestepSpec((PICTURE,), (JOINTS,), (BUTTONS,)),
     'whole numbers alone': TimestepSpec((), (), (BUTTONS,), (), (BUTTONS, KEYS)),
+    'nothing to see': TimestepSpec((), (), (), (JOINTS,), (KEYS,)),
     'all kinds': TimestepSpec((PICTURE,), (JOINTS,), (BUTTONS,), (JOINTS,), (KEYS,))}
 
 

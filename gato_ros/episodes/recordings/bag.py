@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -68,19 +69,31 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """What the policy saw of a camera's message, uint8[H, W, 3], or why it can see nothing."""
+
+    header: Any
+    seen: np.ndarray | ConvertError
+
+    def image(self) -> np.ndarray:
+        """Return the picture; raises ConvertError for a message that cannot be used."""
+        if isinstance(self.seen, ConvertError):
+            raise self.seen
+        return self.seen
+
+
+@dataclass(frozen=True)
 class Recording:
     """The messages of one file, by their stamps in ns, which rise.
 
-    images   camera -> stamp -> sensor_msgs/Image or CompressedImage
-    lenses   camera -> what its camera_info says, where the robot asks for it
+    images   camera -> stamp -> picture
     joints   stamp -> sensor_msgs/JointState
     actions  stamp -> sensor_msgs/JointState
     topic    where the actions come from
     """
 
     file: Path
-    images: Mapping[str, Mapping[int, Any]]
-    lenses: Mapping[str, Calibration | None]
+    images: Mapping[str, Mapping[int, Picture]]
     joints: Mapping[int, Any]
     actions: Mapping[int, Any]
     topic: str
@@ -222,7 +235,10 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
 
     cameras = {camera.name: name(camera.topic) for camera in robot.cameras}
     joints = name(robot.joint_states_topic)
-    found = read_messages(file, {name(topic): kind for topic, kind in observed(robot).items()})
+    lenses = _lenses(file, {c: name(c.info_topic) for c in robot.cameras if c.undistort})
+    found = read_messages(
+        file, {name(topic): kind for topic, kind in observed(robot).items()},
+        {name(c.topic): partial(_picture, camera=c, lens=lenses.get(c)) for c in robot.cameras})
     actions = next((topic for topic in ACTIONS if found[name(topic)]), '')
     for topic in (*cameras.values(), joints):
         if not found[topic]:
@@ -234,18 +250,24 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
                        f'{robot.name!r}); it has {_listed(file)}')
     stamped = {topic: _by_stamp(file, topic, messages) for topic, messages in found.items()}
     return Recording(file, {camera: stamped[topic] for camera, topic in cameras.items()},
-                     _lenses(file, {c: name(c.info_topic) for c in robot.cameras if c.undistort}),
                      stamped[joints], stamped[name(actions)], name(actions))
 
 
-def _lenses(file: Path, infos: Mapping[CameraSpec, str]) -> dict[str, Calibration | None]:
+def _lenses(file: Path, infos: Mapping[CameraSpec, str]) -> dict[CameraSpec, Calibration | None]:
     """Return camera -> its calibration; ``infos`` are the topics of those that need one."""
     found = read_messages(file, dict.fromkeys(infos.values(), CAMERA_INFO)) if infos else {}
     try:
-        return {camera.name: to_calibration(found[topic], camera)
-                for camera, topic in infos.items()}
+        return {camera: to_calibration(found[topic], camera) for camera, topic in infos.items()}
     except ConvertError as error:
         raise BagError(f'{file}: {error}') from error
+
+
+def _picture(msg: Any, camera: CameraSpec, lens: Calibration | None) -> Picture:
+    """Return what stays of a message: the rest of a large picture is let go at once."""
+    try:
+        return Picture(msg.header, to_image(msg, camera, lens).copy())
+    except ConvertError as error:
+        return Picture(msg.header, ConvertError(str(error)))  # its trace would keep the message
 
 
 def timesteps(recording: Recording, robot: RobotSpec,
@@ -264,8 +286,8 @@ def timesteps(recording: Recording, robot: RobotSpec,
             missing[stamp] = str(error)
             continue
         try:
-            images = {c.name: to_image(recording.images[c.name][chosen.images[c.name]], c,
-                                       recording.lenses.get(c.name)) for c in robot.cameras}
+            images = {name: recording.images[name][at].image()
+                      for name, at in chosen.images.items()}
             step = (to_observation(images, recording.joints[chosen.joints], robot, stamp),
                     to_effort(action, robot, recording.topic), chosen.skew_s)
         except ConvertError as error:

@@ -86,10 +86,12 @@ def raw_messages(reader: SeekingReader, summary: Summary, file: Path,
                            f'{", ".join(c.topic for c in channels)}, its index says {said}')
 
 
-def read_messages(file: Path, wanted: Mapping[str, str]) -> dict[str, list[Any]]:
+def read_messages(file: Path, wanted: Mapping[str, str],
+                  take: Mapping[str, Callable[[Any], Any]] | None = None) -> dict[str, list[Any]]:
     """Return topic -> its messages in the order of recording; the file is only read.
 
     wanted  topic -> type; a leading slash makes no difference
+    take    topic -> what is kept of a message, where whole ones would fill the memory
 
     Raises BagError for a file that cannot be read, and for a topic of another type.
     """
@@ -105,7 +107,8 @@ def read_messages(file: Path, wanted: Mapping[str, str]) -> dict[str, list[Any]]
             if (kind, channel.message_encoding) != (wanted[topic], 'cdr'):
                 raise BagError(f'{file}: {channel.topic} carries {kind} in '
                                f'{channel.message_encoding}, expected {wanted[topic]} in cdr')
-            found[topic].append(decoders[kind](message.data))
+            msg = decoders[kind](message.data)
+            found[topic].append(take[topic](msg) if take and topic in take else msg)
     return found
 
 
