@@ -48,10 +48,11 @@ setup(
     install_requires=requirements(),
     extras_require={
         'bench': ['accelerate', 'transformers'],
+        'gymnasium': ['gymnasium>=1.2,<2', 'pygame>=2.6'],
         'exchange': ['av>=14', 'h5py>=3.8,<4', 'pyarrow>=15'],
         'ros': [f"ros-jazzy-{name}; platform_machine == 'x86_64'" for name in WHEELS],
-        'test': ['av', 'h5py', 'hypothesis', 'mypy', 'psutil', 'pyarrow', 'pytest>=7.4',
-                 'pytest-rerunfailures', 'ruff', 'setuptools'],
+        'test': ['av', 'gymnasium>=1.2,<2', 'h5py', 'hypothesis', 'mypy', 'psutil', 'pyarrow',
+                 'pytest>=7.4', 'pytest-rerunfailures', 'pytest-xdist', 'ruff', 'setuptools'],
     },
     zip_safe=False,
     entry_points={'console_scripts': [

@@ -236,6 +236,11 @@ class Domain(ABC):
                               f'one of {", ".join(self.tasks)}')
         return self.tasks[name]
 
+    def source(self, task: str) -> str:
+        """Return what mixtures and checkpoints call the episodes of a task: by their body."""
+        body = self.task(task).body
+        return f'{self.name}/{body}' if body else self.name
+
     def demonstrators_of(self, task: str) -> Sequence[str]:
         """Return which of ``demonstrators`` can do a task."""
         return self.demonstrators

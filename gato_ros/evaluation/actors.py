@@ -10,10 +10,8 @@ import numpy as np
 
 from gato_ros.domains.domain import Domain, Environment, Values
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import Observation, TimestepSpec
+from gato_ros.spec import Observation
 from gato_ros.tokens.sequence import Prompt, TimestepTokenizer
-
-Policies = Callable[[TimestepSpec], GatoPolicy]  # the checkpoint at work on a specification
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,9 @@ class Scene:
     reference: str
     task: str
     seed: int
+
+
+Policies = Callable[[Scene], GatoPolicy]  # the checkpoint at work in a scene's domain
 
 
 class Actor(Protocol):
@@ -53,7 +54,7 @@ class PolicyActor:
         self._policies = policies
 
     def reset(self, scene: Scene) -> None:
-        self._policy = self._policies(scene.environment.spec)
+        self._policy = self._policies(scene)
         self._policy.reset(self.prompt(scene), scene.seed)
 
     def prompt(self, scene: Scene) -> Prompt:

@@ -31,11 +31,11 @@ from gato_ros.evaluation.suite import (
     Fingerprints,
     Job,
     fingerprints,
+    name_in,
     open_checkpoint,
 )
 from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import TimestepSpec
 from gato_ros.workers import WorkerError, run_jobs
 
 
@@ -118,17 +118,19 @@ class _Worker:
             self._task = task
         return self._environment
 
-    def _policy(self, spec: TimestepSpec) -> GatoPolicy:
-        """Return the checkpoint at work on a specification."""
+    def _policy(self, scene: Scene) -> GatoPolicy:
+        """Return the checkpoint at work in a scene's domain; all domains share its weights."""
         if self._checkpoint is None:
             self._checkpoint = open_checkpoint(self._settings)
             if fingerprints(self._settings) != self._prints:
                 raise EvaluationError(f'{self._settings.checkpoint} or the program was changed '
                                       'during the evaluation; give the command again')
-        if spec.hash not in self._policies:
-            self._policies[spec.hash] = GatoPolicy(self._checkpoint, spec,
-                                                   self._settings.temperature)
-        return self._policies[spec.hash]
+        name = name_in(self._checkpoint.config, scene.domain, scene.task)
+        if name not in self._policies:
+            given, first = self._settings.temperature, next(iter(self._policies.values()), None)
+            self._policies[name] = (GatoPolicy(self._checkpoint, name, given) if first is None
+                                    else first.beside(name, given))
+        return self._policies[name]
 
 
 _worker: _Worker

@@ -14,9 +14,9 @@ from gato_ros.domains.wrappers import open_environment
 from gato_ros.evaluation.actors import Scene
 from gato_ros.evaluation.cast import make_actor
 from gato_ros.evaluation.rollout import Outcome, rollout
+from gato_ros.evaluation.suite import name_in
 from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import TimestepSpec
 
 SIZE = 320  # pixels across
 RATE_HZ = 20.0  # of a domain without a robot
@@ -60,9 +60,9 @@ def play(task: str, checkpoint: Path, out: Path, actor: str = 'policy', seed: in
     environment = open_environment(domain)
     loaded = load_checkpoint(checkpoint) if actor == 'policy' else None
 
-    def policies(spec: TimestepSpec) -> GatoPolicy:
+    def policies(scene: Scene) -> GatoPolicy:
         assert loaded is not None
-        return GatoPolicy(loaded, spec)
+        return GatoPolicy(loaded, name_in(loaded.config, scene.domain, scene.task))
 
     rate_hz = domain.robot.rate_hz if domain.robot else RATE_HZ
     with Film(out / f'{domain.name}-{name}-{actor}-{seed:05d}.mp4', rate_hz) as film:

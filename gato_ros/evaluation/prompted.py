@@ -37,7 +37,7 @@ class ShownActor(PolicyActor):
         policy, tokenizer = self._policy, self._policy.tokenizer
         other = scene.environment.twin()
         other.pictures = True
-        seed = scene.domain.seeds.demonstrations[scene.seed]
+        seed = scene.domain.seeds.demonstrations.start + scene.seed
         blocks = [tokenizer.encode(seen.images, seen.proprioception, sent)
                   for seen, sent in demonstrate(replace(scene, environment=other, seed=seed))]
         other.close()

@@ -19,6 +19,7 @@ from gato_ros.evaluation.rollout import NOMINAL, RANDOMISED
 from gato_ros.policy.checkpoint import (
     SHIPPED,
     Checkpoint,
+    CheckpointConfig,
     checkpoint_hash,
     load_checkpoint,
 )
@@ -122,9 +123,13 @@ def open_checkpoint(settings: EvaluateSettings) -> Checkpoint:
     """Read the checkpoint; CheckpointError when it is damaged or knows not all of the tasks."""
     checkpoint = load_checkpoint(settings.checkpoint)
     for task in settings.tasks:
-        domain, name = settings.find(task)
-        checkpoint.config.domain(domain.specification(name))
+        name_in(checkpoint.config, *settings.find(task))
     return checkpoint
+
+
+def name_in(config: CheckpointConfig, domain: Domain, task: str) -> str:
+    """Return what a checkpoint calls the domain of a task; CheckpointError where it has none."""
+    return config.name_of(domain.source(task), domain.specification(task))
 
 
 Fingerprints = dict[tuple[str, str], str]  # (task, actor) -> twelve digits
@@ -148,8 +153,8 @@ def fingerprints(settings: EvaluateSettings) -> Fingerprints:
         world, own = [*ours, *domain.fingerprint()], list(policy)
         if runs_policy:
             given = settings.temperature
-            own.append(str(float(config.domain(domain.specification(name)).temperature
-                                 if given is None else given)).encode())
+            known = config.domains[name_in(config, domain, name)]
+            own.append(str(float(known.temperature if given is None else given)).encode())
         found |= {(task, actor): _digest([*world, *own] if actor in POLICY_ACTORS else world)
                   for actor in settings.actors}
     return found

@@ -111,6 +111,16 @@ class CheckpointConfig:
             f"robot's YAML" + (f' (in {nearest!r}, the nearest of its domains: {known})'
                                if len(differ) > 1 else ''))
 
+    def name_of(self, name: str, timestep: TimestepSpec) -> str:
+        """Return the name of the domain with this specification: ``name``, where that has it.
+
+        Raises CheckpointError as ``domain`` does where none has it.
+        """
+        same = [other for other, domain in self.domains.items() if domain.timestep == timestep]
+        if not same:
+            self.domain(timestep if name in self.domains else name)  # says what is wrong
+        return name if name in same else same[-1]
+
 
 @dataclass(frozen=True)
 class _Format1:

@@ -166,14 +166,16 @@ class _Worker:
             made.randomise = self.settings.randomise
         return self._environments[task]
 
-    def policy(self, spec: TimestepSpec) -> Any:
-        """Return the GatoPolicy for a specification; None where no policy acts."""
+    def policy(self, task: str) -> Any:
+        """Return the GatoPolicy for a task; None where no policy acts."""
         if self.settings.policy is None:
             return None
-        if spec.hash not in self._policies:
+        name = self._checkpoint.config.name_of(self.domain.source(task),
+                                               self.domain.specification(task))
+        if name not in self._policies:
             from gato_ros.policy.policy import GatoPolicy
-            self._policies[spec.hash] = GatoPolicy(self._checkpoint, spec)
-        return self._policies[spec.hash]
+            self._policies[name] = GatoPolicy(self._checkpoint, name)
+        return self._policies[name]
 
     def demonstrator(self, environment: Environment, rng: np.random.Generator) -> Demonstrator:
         if self.settings.actor == RANDOM:
@@ -190,7 +192,7 @@ class _Worker:
         observation, writer = environment.reset(task, seed), EpisodeWriter()
         disturbance = Disturbance(rng, deviation, environment.spec, domain)
         demonstrator = self.demonstrator(environment, rng)
-        policy = self.policy(environment.spec)
+        policy = self.policy(task)
         if policy is not None:
             policy.reset(environment.sentence, seed)
         sent: Values | None = None

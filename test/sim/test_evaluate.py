@@ -68,7 +68,7 @@ def begin(scene):
     return scene.environment.world.env
 
 
-def forbidden(spec):
+def forbidden(scene):
     raise AssertionError('this actor runs no checkpoint')
 
 
@@ -106,7 +106,7 @@ def test_what_each_control_shows_the_policy(stage, policy, monkeypatch):
     environment = scene.environment
     for kind in (PolicyActor, NoImageActor, StaleImageActor):
         for seed in (0, 1):  # the second episode shows nothing of the first one
-            actor, observation = kind(lambda spec: policy), environment.reset(scene.task, seed)
+            actor, observation = kind(lambda scene: policy), environment.reset(scene.task, seed)
             actor.reset(replace(scene, seed=seed))
             for _ in range(3):
                 actor.act(observation, None)
@@ -132,7 +132,7 @@ def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(stage, policy,
     monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed: told.append(prompt))
     stages, scenes = stage('stack_any_pair'), {}
     for name in ('policy', 'untold', 'misled', 'shown', 'misshown'):
-        actor = make_actor(name, lambda spec: policy)
+        actor = make_actor(name, lambda scene: policy)
         for seed in range(4):
             scene = replace(stages, seed=seed)
             world = begin(scene)
@@ -155,7 +155,7 @@ def test_who_is_misled_is_judged_by_whether_it_obeys(stage, policy):
     for seed in range(2):
         scene = stage('stack_any_pair', seed)
         world = begin(scene)
-        make_actor('misled', lambda spec: policy).reset(scene)
+        make_actor('misled', lambda scene: policy).reset(scene)
         expert = make_actor('expert', forbidden)
         expert.reset(scene)
         while not scene.environment.ended:
@@ -169,7 +169,7 @@ def test_a_demonstration_does_not_depend_on_what_was_shown_before(stage, policy,
     monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed: told.append(prompt))
     stages = stage('stack_any_pair')
     for order in ((0, 1), (1, 0)):
-        actor = make_actor('shown', lambda spec: policy)
+        actor = make_actor('shown', lambda scene: policy)
         for seed in order:
             scene = replace(stages, seed=seed)
             begin(scene)
@@ -185,7 +185,7 @@ def test_episodes_do_not_depend_on_what_was_rolled_out_before(stage, policy, mon
     monkeypatch.setattr(StackingEnv, 'time_limit_s', 0.5)
     ends = {}
     for order in ((3, 4), (4, 3)):
-        scene, actor = stage('stack_any_pair'), make_actor('policy', lambda spec: policy)
+        scene, actor = stage('stack_any_pair'), make_actor('policy', lambda scene: policy)
         for seed in order:
             rollout(replace(scene, seed=seed), actor)
             ends.setdefault(seed, []).append(
@@ -363,7 +363,7 @@ def test_in_the_same_scenes_the_prompt_decides_which_block_goes_where(stage, rob
     policy = GatoPolicy(load_checkpoint(ANY_PAIR), robot.timestep())
     scene = stage('stack_any_pair')
     for name in ('policy', 'misled', 'shown', 'misshown'):
-        actor = make_actor(name, lambda spec: policy)
+        actor = make_actor(name, lambda scene: policy)
         done = [rollout(replace(scene, seed=seed), actor, name)
                 for seed in (10_001, 10_002, 10_004, 10_006)]
         assert sum(outcome.success for outcome in done) >= 3, done

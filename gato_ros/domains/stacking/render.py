@@ -16,8 +16,8 @@ from gato_ros.config import ConfigError
 if TYPE_CHECKING:
     import mujoco
 
-_LATE = ('mujoco was imported before gato_ros.domains.stacking and so chose a library that needs '
-         'a screen; import gato_ros.domains.stacking first, or set MUJOCO_GL to egl or osmesa')
+_LATE = ('mujoco was imported before gato_ros.domains.stacking.physics and so chose a library '
+         'that needs a screen; import that first, or set MUJOCO_GL to egl or osmesa')
 _INSTALL = ('no OpenGL library for rendering without a screen works here (MUJOCO_GL is {}); '
             'install libegl1 with libgl1-mesa-dri, or libosmesa6')
 
