@@ -5,10 +5,8 @@ ros2 lifecycle set /policy configure && ros2 lifecycle set /policy activate
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration
-from launch_ros.actions import LifecycleNode
-from launch_ros.parameter_descriptions import ParameterValue
+
+from gato_ros.nodes.common.launching import arguments, local_discovery, node, value
 
 ARGUMENTS = (
     ('robot', 'fr3', "The robot: a name in config/robots or a YAML file's path."),
@@ -21,13 +19,6 @@ ARGUMENTS = (
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the node."""
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=words)
-          for name, default, words in ARGUMENTS),
-        SetEnvironmentVariable('ROS_AUTOMATIC_DISCOVERY_RANGE', EnvironmentVariable(
-            'ROS_AUTOMATIC_DISCOVERY_RANGE', default_value='LOCALHOST')),
-        LifecycleNode(package='gato_ros', executable='policy_node', name='policy', namespace='',
-                      output='screen', emulate_tty=True, parameters=[{
-                          name: ParameterValue(LaunchConfiguration(name), value_type=str)
-                          for name, _, _ in ARGUMENTS}]),
-    ])
+    parameters = {name: value(name) for name, *_ in ARGUMENTS}
+    return LaunchDescription([*arguments(ARGUMENTS), local_discovery(),
+                              node('policy', parameters, managed=True)])

@@ -5,17 +5,17 @@ ros2 launch gato_ros sim.launch.py task:=lift_red_wide prompt:='lift the red blo
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
 from launch.substitutions import EqualsSubstitution, LaunchConfiguration
-from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from gato_ros.nodes.common.launching import arguments, ends_all, node, value
+
 ARGUMENTS = (
-    ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path.", None),
-    ('task', 'stack_wide', 'What the simulator sets up, such as lift_red_narrow.', None),
-    ('prompt', 'stack the red block on the blue block', 'What the policy is told.', None),
-    ('checkpoint', '', "The policy's folder; '': the one that comes with the package.", None),
-    ('seeds', '[0, 1, 2]', 'One episode for each seed.', None),
+    ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path."),
+    ('task', 'stack_wide', 'What the simulator sets up, such as lift_red_narrow.'),
+    ('prompt', 'stack the red block on the blue block', 'What the policy is told.'),
+    ('checkpoint', '', "The policy's folder; '': the one that comes with the package."),
+    ('seeds', '[0, 1, 2]', 'One episode for each seed.'),
     ('mode', 'real_time', 'real_time: physics runs with the clock. lock_step: physics waits for '
      'each answer, so runs repeat exactly.', ['real_time', 'lock_step']),
     ('scheduling', 'real_time', 'real_time: SCHED_RR where the system permits it, in real time; '
@@ -26,28 +26,17 @@ ARGUMENTS = (
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the three nodes."""
-    def text(name: str) -> ParameterValue:
-        return ParameterValue(LaunchConfiguration(name), value_type=str)
-
-    lock_step = ParameterValue(EqualsSubstitution(LaunchConfiguration('mode'), 'lock_step'),
-                               value_type=bool)
-
-    def node(name: str, parameters: dict, **options: object) -> Node:
-        return Node(package='gato_ros', executable=f'{name}_node', output='screen',
-                    emulate_tty=True, parameters=[{'robot': text('robot'), **parameters,
-                                                      'scheduling': text('scheduling')}],
-                    **options)
-
+    common = {'robot': value('robot'), 'scheduling': value('scheduling')}
+    lock_step = {'lock_step': ParameterValue(
+        EqualsSubstitution(LaunchConfiguration('mode'), 'lock_step'), value_type=bool)}
     return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=words, choices=choices)
-          for name, default, words, choices in ARGUMENTS),
-        node('sim', {'task': text('task'), 'mode': text('mode'),
-                     'seeds': ParameterValue(LaunchConfiguration('seeds'), value_type=list[int]),
-                     'viewer': ParameterValue(LaunchConfiguration('viewer'), value_type=bool)},
-             on_exit=Shutdown(reason='the simulator has ended')),
+        *arguments(ARGUMENTS),
+        node('sim', {**common, 'task': value('task'), 'mode': value('mode'),
+                     'seeds': value('seeds', list[int]), 'viewer': value('viewer', bool)},
+             on_exit=ends_all('the simulator has ended')),
         # simulation: the gate opens by itself. Never set it where an arm can break things.
-        node('safety', {'lock_step': lock_step, 'simulation': True, 'publish_hz': 100.0},
-             on_exit=Shutdown(reason='without the safety node nothing may move')),
-        node('policy', {'lock_step': lock_step, 'autostart': True, 'prompt': text('prompt'),
-                        'checkpoint': text('checkpoint')}),
+        node('safety', {**common, **lock_step, 'simulation': True, 'publish_hz': 100.0},
+             on_exit=ends_all('without the safety node nothing may move')),
+        node('policy', {**common, **lock_step, 'autostart': True, 'prompt': value('prompt'),
+                        'checkpoint': value('checkpoint')}),
     ])

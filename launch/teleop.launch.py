@@ -4,29 +4,23 @@ ros2 launch gato_ros teleop.launch.py                  # then open the printed a
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from gato_ros.nodes.common.launching import arguments, node, value
 
 ARGUMENTS = (
-    ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path.", str),
-    ('web', 'true', 'Serve the cockpit, a page.', bool),
-    ('host', '127.0.0.1', 'Address of the page; any but this machine asks for a token.', str),
-    ('port', '8400', 'Of the page; 0: any that is free.', int),
-    ('token', '', "That the page's address must carry; '': one is made where needed.", str),
-    ('folder', 'demos', 'Whose demonstrations the page offers as prompts.', str),
-    ('gamepad', '', 'A device such as /dev/input/js0.', str),
-    ('speed', '0.5', 'Of a gamepad, as a share of full speed.', float),
+    ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path."),
+    ('web', 'true', 'Serve the cockpit, a page.'),
+    ('host', '127.0.0.1', 'Address of the page; any but this machine asks for a token.'),
+    ('port', '8400', 'Of the page; 0: any that is free.'),
+    ('token', '', "That the page's address must carry; '': one is made where needed."),
+    ('folder', 'demos', 'Whose demonstrations the page offers as prompts.'),
+    ('gamepad', '', 'A device such as /dev/input/js0.'),
+    ('speed', '0.5', 'Of a gamepad, as a share of full speed.'),
 )
+KINDS = {'web': bool, 'port': int, 'speed': float}
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the node."""
-    parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                  for name, _, _, kind in ARGUMENTS}
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=words)
-          for name, default, words, _ in ARGUMENTS),
-        Node(package='gato_ros', executable='teleop_node', output='screen', emulate_tty=True,
-             parameters=[parameters])])
+    parameters = {name: value(name, KINDS.get(name, str)) for name, *_ in ARGUMENTS}
+    return LaunchDescription([*arguments(ARGUMENTS), node('teleop', parameters)])

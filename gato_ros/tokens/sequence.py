@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from gato_ros.config import ConfigError
 from gato_ros.spec import ContinuousField, DiscreteField, Observation, TimestepSpec
 from gato_ros.tokens import continuous, images, vocab
 from gato_ros.tokens.text import TextTokenizer, load_text
@@ -136,8 +137,9 @@ class TimestepTokenizer:
             names += [f'{field.name}.{n}' for n in field.names]
         local = [*range(len(kinds)), NO_POSITION] + [ACTION_POSITION] * self.spec.action_size
         if len(kinds) > LOCAL_POSITIONS:
-            raise ValueError(f'a timestep has {len(kinds)} observation tokens, expected at most '
-                             f'{LOCAL_POSITIONS}; shrink the images or the text')
+            raise ConfigError(f'a timestep has {len(kinds)} observation tokens, expected at most '
+                              f'{LOCAL_POSITIONS}: give the cameras fewer pixels (height and '
+                              "width in the robot's YAML file), or shorten the text")
         kinds.append(Kind.SEPARATOR)
         ranges.append((vocab.SEPARATOR, vocab.SEPARATOR + 1))
         names.append('separator')

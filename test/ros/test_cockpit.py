@@ -14,6 +14,7 @@ import aiohttp
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser, Page
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from person import plan_of
 from ros_bench import Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState
@@ -25,6 +26,7 @@ from gato_ros.episodes.recordings.actors import read_remarks
 from gato_ros.episodes.recordings.bag import read_demonstration
 from gato_ros.episodes.recordings.mcap_file import read_about
 from gato_ros.episodes.recordings.session import Session
+from gato_ros.nodes import MODULES
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.teleoperation.cockpit import Cockpit
 from gato_ros.nodes.teleoperation.teleop_node import TeleopNode
@@ -159,6 +161,31 @@ def test_sentences_are_those_of_the_recordings_and_of_the_checkpoint(
     assert asyncio.run(told(bool)) == ['wave']
     processes.node('policy_node', autostart=True)
     assert asyncio.run(told(lambda found: len(found) > 1)) == [SENTENCE, 'wave']
+
+
+def test_two_robots_in_one_graph_are_told_apart(bench: Bench, processes: Processes) -> None:
+    address = page_of(processes.start(
+        '-m', MODULES['teleop_node'], '--ros-args', '-r', '__ns:=/left', '-p', 'web:=true', '-p',
+        'port:=0'))
+    publisher = bench.publisher(DiagnosticArray, '/diagnostics', qos.EVENTS)
+    until(publisher.get_subscription_count, what='the page')
+
+    async def read() -> dict[str, str]:
+        async with aiohttp.ClientSession() as session, session.ws_connect(
+                f'{address}socket', headers={'Origin': address.rstrip('/')}) as socket:
+            async for message in socket:
+                if message.type == aiohttp.WSMsgType.TEXT:
+                    found = json.loads(message.data)
+                    publisher.publish(DiagnosticArray(status=[
+                        DiagnosticStatus(name=name, message=f'it is {name}')
+                        for name in ('safety', 'left/safety', 'right/safety')]))
+                    if found['type'] == 'state' and len(found['status']) == 3:
+                        return {name: row['message'] for name, row in found['status'].items()}
+        raise AssertionError('the page was closed')
+
+    assert asyncio.run(asyncio.wait_for(read(), 60)) == {
+        'safety': 'it is left/safety', '/safety': 'it is safety',
+        '/right/safety': 'it is right/safety'}
 
 
 async def come_true(condition: Callable[[], Any]) -> None:

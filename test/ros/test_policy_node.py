@@ -25,6 +25,7 @@ from std_msgs.msg import String
 from gato_ros.config import ConfigError
 from gato_ros.episodes.prompts import STEPS
 from gato_ros.episodes.recordings.session import Session
+from gato_ros.nodes import MODULES
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.policy.policy_node import PolicyNode
 from gato_ros.policy.checkpoint import ANY_PAIR
@@ -315,6 +316,17 @@ def test_without_a_compiler_the_node_answers_eagerly_and_says_why(
                 'and Ubuntu install g++')
     assert values(robot.status(DiagnosticStatus.OK))['engine'] == sentence
     assert sentence in process.log.read_text()
+
+
+def test_under_another_name_in_a_namespace_it_is_heard_and_told_apart(
+        processes: Processes, bench: Bench) -> None:
+    processes.start('-m', MODULES['policy_node'], '--ros-args', '-r', '__ns:=/left',
+                    '-r', '__node:=bob')
+    beats = bench.record(DiagnosticStatus, '/left/policy/heartbeat', qos.NEWEST)
+    said = bench.record(DiagnosticArray, '/diagnostics', qos.EVENTS)
+    until(lambda: beats, what='the heartbeat that the gate listens to')
+    until(lambda: said, what='its diagnostics')
+    assert {status.name for _, msg in said for status in msg.status} == {'left/policy'}
 
 
 def test_a_missing_checkpoint_is_one_sentence(processes: Processes, tmp_path: Path) -> None:

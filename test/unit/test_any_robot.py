@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recordings import original, record
+from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError, data_path
 from gato_ros.episodes.episode import read_info, read_slice
@@ -18,6 +19,7 @@ from gato_ros.episodes.prompts import read_prompt
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.tokens.sequence import TimestepTokenizer
+from gato_ros.tools.cli import app
 
 SHIPPED = [load_robot(file) for file in sorted(data_path('config', 'robots').glob('*.yaml'))]
 BY_POSITION = dataclasses.replace(load_robot('ur5e'), name='ur5e_by_position',
@@ -50,6 +52,19 @@ def test_a_recording_becomes_an_episode_and_a_prompt(tmp_path: Path, robot: Robo
         values = tokenizer.decode_action(same.ids[-spec.action_size:])[robot.command_field]
         width = (robot.command_high - robot.command_low) / 1024
         assert np.all(np.abs(values - command) <= width)
+
+
+@pytest.mark.slow
+def test_a_velocity_robot_is_trained_on_its_recordings(tmp_path: Path) -> None:
+    robot = load_robot('ur5e')
+    for _ in range(2):
+        import_bag(record(tmp_path / 'demos', robot=robot), tmp_path / 'data', robot)
+    done = CliRunner().invoke(app, [
+        'train', 'stack_small', '--robot', 'ur5e', '--out', str(tmp_path / 'run'), '--device',
+        'cpu', '--set', f'data.folders=[{tmp_path / "data"}]', '--set', 'model=tiny', '--set',
+        'steps=1', '--set', 'batch=4', '--set', 'data.auxiliary=false', '--set',
+        'auxiliary_weight=0'], catch_exceptions=False)
+    assert done.exit_code == 0 and '20 timesteps of ur5e' in done.output
 
 
 @robots

@@ -78,6 +78,12 @@ def test_unknown_key_in_a_robot_is_one_sentence(tmp_path: Path) -> None:
     assert 'rate_hz' in sentence
 
 
+def test_more_pixels_than_a_timestep_holds_are_one_sentence(tmp_path: Path) -> None:
+    file = robot_file(tmp_path, 'height: 64, width: 64', 'height: 480, width: 640')
+    assert 'a timestep has 1231 observation tokens, expected at most 512: give the cameras' in (
+        one_sentence(gato('tokens', '--robot', file)))
+
+
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / 'none.yaml'
     assert str(file) in one_sentence(gato('tokens', '--robot', file))

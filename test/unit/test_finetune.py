@@ -13,7 +13,7 @@ import torch
 from recordings import ROBOT, SENTENCE, original, record
 from typer.testing import CliRunner
 
-from gato_ros.config import ConfigError, to_dict
+from gato_ros.config import ConfigError, data_path, to_dict
 from gato_ros.domains.registry import load_domain
 from gato_ros.episodes.episode import list_episodes, read_slice
 from gato_ros.evaluation.before_after import before_after, known_task
@@ -21,6 +21,7 @@ from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import (
     CheckpointConfig,
+    CheckpointError,
     DomainConfig,
     load_checkpoint,
     save_checkpoint,
@@ -232,6 +233,14 @@ def test_one_task_under_two_names_is_compared_once(tmp_path: Path, old: Path) ->
                            'panda_sim', workers=1)
     assert [(change.task, change.taught) for change in changed] == [
         ('stack_red_on_blue_wide', True)]
+
+
+def test_the_robot_may_be_said_on_the_command_line(tmp_path: Path, old: Path) -> None:
+    with pytest.raises(CheckpointError, match=r'differ: timestep\.continuous\[0\]\.names'):
+        finetune(tmp_path, old, '--robot', 'fr3')
+    file = tmp_path / 'mine.yaml'
+    file.write_text(data_path('config', 'robots', 'panda_sim.yaml').read_text())
+    assert finetune(tmp_path, old, '--robot', str(file), '--episodes', '0').exit_code == 0
 
 
 def test_a_command_without_settings_or_demonstrations_is_one_sentence() -> None:

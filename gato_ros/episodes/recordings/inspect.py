@@ -108,7 +108,7 @@ def refusals(file: Path) -> dict[str, int]:
     for msg in read_messages(file, {'diagnostics': DIAGNOSTICS})['diagnostics']:
         for status in msg.status:
             level = status.level if isinstance(status.level, int) else status.level[0]
-            if status.name == 'safety' and level:
+            if status.name.rpartition('/')[2] == 'safety' and level:
                 words = first.setdefault(NUMBER.sub('#', status.message), status.message)
                 said[words] = said.get(words, 0) + 1
     return said

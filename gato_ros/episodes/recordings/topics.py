@@ -25,6 +25,7 @@ from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 ACTIONS = ('sent_effort', 'proposed_effort')  # the first that was recorded is taken
 FINISHED = {'pictures': 'finished'}  # noted in a file whose pictures are what the policy sees
 PROMPT, MARK, EPISODE = 'prompt', 'recorder/mark', 'sim/episode'
+TIMING = 'policy/timing'  # whatever the policy's node is called
 
 
 def finished(robot: RobotSpec, about: Mapping[str, str]) -> RobotSpec:
@@ -49,7 +50,7 @@ def recorded(robot: RobotSpec) -> dict[str, str]:
     """Return topic -> type of all that is recorded; a name without a slash is relative."""
     infos = {camera.info_topic: CAMERA_INFO for camera in robot.cameras}
     return (observed(robot) | infos | dict.fromkeys(robot.controllers.values(), COMMAND)
-            | dict.fromkeys((PROMPT, MARK, EPISODE, 'policy/timing'), WORDS)
+            | dict.fromkeys((PROMPT, MARK, EPISODE, TIMING), WORDS)
             | {'/diagnostics': DIAGNOSTICS})
 
 

@@ -18,10 +18,14 @@ ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 
 class Diagnostics:
-    """Publishes one status; ``/diagnostics`` is global by convention and so absolute."""
+    """Publishes one status; ``/diagnostics`` is global by convention and so absolute.
+
+    Its name is the node's part in the graph behind the namespace: ``safety``, ``left/safety``.
+    """
 
     def __init__(self, node: Node, name: str, hardware_id: str) -> None:
-        self._node, self._name, self._hardware_id = node, name, hardware_id
+        self._node, self._hardware_id = node, hardware_id
+        self._name = f'{node.get_namespace()}/{name}'.strip('/')
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', qos.EVENTS)
 
     def publish(self, level: bytes, message: str, values: Mapping[str, object]) -> None:

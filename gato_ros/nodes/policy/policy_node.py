@@ -1,9 +1,9 @@
 """Cameras and joint states in, proposals out. Proposals go to the safety node, never to the robot.
 
     in   the cameras and joint states of the robot's YAML file; prompt (String); sent_effort
-    out  proposed_effort  JointState with the stamp of the observation that it answers
-         ~/timing         String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window
-         ~/heartbeat      DiagnosticStatus at 50 Hz (see heartbeat.py)
+    out  proposed_effort   JointState with the stamp of the observation that it answers
+         policy/timing     String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window
+         policy/heartbeat  DiagnosticStatus at 50 Hz (see heartbeat.py)
          /diagnostics
 
 A managed node (see managed.py): nothing is proposed unless it is active. Callbacks only store; the
@@ -29,6 +29,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from gato_ros.config import ConfigError
+from gato_ros.episodes.recordings.topics import TIMING
 from gato_ros.nodes.common import convert, diagnostics, heartbeat, qos
 from gato_ros.nodes.common.cameras import Cameras
 from gato_ros.nodes.common.inputs import Inputs, Snapshot
@@ -72,8 +73,8 @@ class PolicyNode(ManagedNode):
 
         self._proposed = self.create_lifecycle_publisher(JointState, 'proposed_effort',
                                                          qos.COMMAND)
-        self._timing = self.create_lifecycle_publisher(String, '~/timing', qos.EVENTS)
-        self._beat = self.create_publisher(DiagnosticStatus, '~/heartbeat', qos.NEWEST)
+        self._timing = self.create_lifecycle_publisher(String, TIMING, qos.EVENTS)
+        self._beat = self.create_publisher(DiagnosticStatus, heartbeat.TOPIC, qos.NEWEST)
         self._diagnostics = diagnostics.Diagnostics(self, 'policy', self._robot.name)
         self._load = load
         self.add_post_set_parameters_callback(self._prompter.follow)

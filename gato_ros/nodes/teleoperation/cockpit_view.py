@@ -74,14 +74,18 @@ class View:
         return []
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        """Keep each status: ``safety`` of this namespace, ``/safety`` and such of others."""
+        own = f'{self._node.get_namespace()}/'.lstrip('/')
         for status in msg.status:
+            name = (status.name[len(own):] if status.name.startswith(own)
+                    else f'/{status.name}')
             level = LEVELS[status.level[0] if isinstance(status.level, bytes) else status.level]
-            former = self._status.get(status.name, {})
+            former = self._status.get(name, {})
             values = {item.key: item.value for item in status.values}
-            self._status[status.name] = {'level': level, 'message': status.message, **values}
+            self._status[name] = {'level': level, 'message': status.message, **values}
             if level != 'ok' and status.message != former.get('message'):
                 self._numbered += 1
-                self._words.append({'number': self._numbered, 'who': status.name, 'level': level,
+                self._words.append({'number': self._numbered, 'who': name, 'level': level,
                                     'words': status.message})
 
     def state(self, since: int = 0) -> dict[str, Any]:

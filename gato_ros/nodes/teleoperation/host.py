@@ -25,6 +25,7 @@ class Host(Protocol):
     control: Control
     inputs: Inputs
     policy_on: bool
+    get_namespace: Callable[[], str]
     create_client: Callable[..., Any]
     create_publisher: Callable[..., Any]
     create_subscription: Callable[..., Any]

@@ -186,8 +186,9 @@ class TeleopNode(Node):
             dt = min(now - self._acted_s, self._period_s)
             effort = self._jog.act(positions, wish, dt)
         self._acted_s = now
-        self._publish(convert.from_effort(self.robot.joint_names, effort, stamp_ns), stamp_ns,
-                      'rest' if wish is None else 'person')
+        self._publish(convert.from_effort(self.robot.joint_names, effort, stamp_ns,
+                                          self.robot.interface),
+                      stamp_ns, 'rest' if wish is None else 'person')
 
     def _publish(self, msg: JointState, stamp_ns: int, actor: str) -> None:
         """Propose, with stamps that rise until time begins anew, and mark who acts."""

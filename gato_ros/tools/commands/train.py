@@ -22,6 +22,9 @@ def train(
             'with --demos the one that ships.')] = None,
         demos: Annotated[Path | None, typer.Option(
             help='Fine-tune on the recordings (MCAP) in this folder.')] = None,
+        robot: Annotated[str | None, typer.Option(
+            help='Name in config/robots, or a YAML file; none: the settings say it.',
+            show_default=False)] = None,
         episodes: Annotated[int, typer.Option(
             min=0, help='Validation seeds of each task before and after a fine-tuning; 0: none.')]
         = 50,
@@ -46,6 +49,8 @@ def train(
         raise ConfigError('neither settings nor --demos are given, expected a name in '
                           'config/training such as stack_small, or a folder of recordings')
     changes, out = parse_changes(change), out or Path('runs') / Path(name).stem
+    if robot is not None:
+        changes['robot'] = robot
     if demos is not None:
         from gato_ros.policy.checkpoint import SHIPPED
         from gato_ros.tools.commands.finetune import finetune
