@@ -42,8 +42,11 @@ faults: $(READY)
 	GATO_SLOW=1 GATO_KILLS=$(KILLS) $(BIN)/python -m pytest test/ros/test_faults.py -s -m 'faults or not faults'
 
 FUZZ ?= 10000000
+# Of each kind of file that is read, changed at random, beside those made by hand.
+FILES ?= 1000
 fuzz: $(READY)
 	$(BIN)/python test/unit/fuzz_guard.py $(FUZZ)
+	$(BIN)/python test/unit/fuzz_readers.py --count $(FILES)
 
 SOAK_S ?= 3600
 soak: $(READY)

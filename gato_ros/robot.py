@@ -22,8 +22,11 @@ from gato_ros.spec import (
     TimestepSpec,
     example_observation,
 )
+from gato_ros.untrusted import brief
 
 POSITIONS, VELOCITIES, TORQUES = 'joint_positions', 'joint_velocities', 'joint_torques'
+FASTEST_HZ = 1000.0  # of a policy's control
+MOST = 200  # joints, and cameras: far more than a timestep has room for
 # What a robot's action field is called, by its interface.
 COMMANDS = {'effort': TORQUES, 'velocity': 'commanded_velocities',
             'position': 'commanded_positions'}
@@ -200,13 +203,17 @@ class RobotSpec:
     def __post_init__(self) -> None:
         names = [j.name for j in self.joints]
         if len(set(names)) != len(names):
-            raise ConfigError(f'robot {self.name!r}: joint names repeat: {", ".join(names)}')
+            raise ConfigError(f'robot {self.name!r}: joint names repeat: {brief(names)}')
         for joint in self.joints:
             if joint.controller not in self.controllers:
                 raise ConfigError(f'joint {joint.name!r} names controller {joint.controller!r}; '
                                   f'known: {", ".join(self.controllers)}')
-        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise ConfigError(f'robot {self.name!r}: rate_hz is {self.rate_hz}, expected > 0')
+        if not 0 < self.rate_hz <= FASTEST_HZ:
+            raise ConfigError(f'robot {self.name!r}: rate_hz is {self.rate_hz}, expected > 0 and '
+                              f'at most {FASTEST_HZ:g}')
+        if len(self.joints) > MOST or len(self.cameras) > MOST:
+            raise ConfigError(f'robot {self.name!r} has {len(self.joints)} joints and '
+                              f'{len(self.cameras)} cameras, expected at most {MOST} of each')
         self._check_commands()
         for link in self.kinematics:
             if link.joint and link.joint not in names:

@@ -113,5 +113,8 @@ def read_prompt(file: Path, robot: RobotSpec, end: str = 'last',
                 for seen, command in chosen]
     if total < steps:
         raise BagError(f'{file} has {total} timesteps, expected at least {steps}')
-    return Demonstrated(file, 'first' if end == 'first' else 'last', total,
-                        tuple(tokenizer.encode(*row) for row in rows))
+    try:
+        blocks = tuple(tokenizer.encode(*row) for row in rows)
+    except (ValueError, KeyError) as error:  # such as a value that is not finite
+        raise BagError(f'{file} holds what robot {robot.name!r} does not send: {error}') from error
+    return Demonstrated(file, 'first' if end == 'first' else 'last', total, blocks)

@@ -202,7 +202,8 @@ class RecorderNode(Node):
     def _save(self, outcome: str, note: str = '') -> str:
         self._pending = None
         saved = self._session.save(outcome, note)
-        self._message = f'saved {saved.file.name}: {saved.messages} messages' + (
+        self._message = f'saved {saved.file.name}: {saved.messages} messages, ' + (
+            f'{100 * saved.blind:.0f} % of the time without an observation') + (
             f'; no training data: {saved.refusal}' if saved.refusal else '')
         self.get_logger().info(self._message)
         return self._message
