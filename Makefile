@@ -44,8 +44,11 @@ faults: $(READY)
 FUZZ ?= 10000000
 # Of each kind of file that is read, changed at random, beside those made by hand.
 FILES ?= 1000
+# Of the gate's own damping, each on ten arms.
+FUZZ_SETTINGS ?= 1000
 fuzz: $(READY)
 	$(BIN)/python test/unit/fuzz_guard.py $(FUZZ)
+	$(BIN)/python test/unit/damped_arm.py $(FUZZ_SETTINGS)
 	$(BIN)/python test/unit/fuzz_readers.py --count $(FILES)
 
 SOAK_S ?= 3600

@@ -42,6 +42,7 @@ class JointSpec:
     scale     command at an action of 1.0 (residual effort, or speed, or position by interface)
     slew      largest change of the command, per second
     damping   command per rad/s against the motion; who adds it: damped_by of the robot
+    inertia   least inertia that the motor moves, kg m2 (kg); 0: not known (safety/damping.py)
     margin    a command may not push further out within this distance of a position limit, and
               fades over the same distance before; 0: it may, as where an end stop bears it
     """
@@ -57,6 +58,7 @@ class JointSpec:
     observe_velocity: bool = True
     kind: Literal['revolute', 'prismatic'] = 'revolute'
     margin: float = 0.0
+    inertia: float = 0.0
 
     @property
     def units(self) -> tuple[str, str, str]:
@@ -68,6 +70,10 @@ class JointSpec:
             value = getattr(self, key)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f'joint {self.name!r}: {key} is {value}, expected a number > 0')
+        for key in ('damping', 'inertia'):
+            value = getattr(self, key)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f'joint {self.name!r}: {key} is {value}, expected a number >= 0')
         low, high = self.position
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ConfigError(f'joint {self.name!r}: position limits [{low}, {high}] must be '
@@ -181,6 +187,8 @@ class RobotSpec:
     controllers  controller name -> command topic (Float64MultiArray, its joints in this order)
     max_skew_s   largest time between the messages of one step of a demonstration
     damped_by    who opposes motion by JointSpec.damping: the robot's side, or the safety gate
+    damping_delay_s  longest delay outside the gate: from a motion until its joint state arrives
+                 and from a command until it acts, together
     kinematics   the chain from the base to the tool; without it there is no workspace
     features     camera or vector -> its name in datasets of other people (episodes/topics.py)
     """
@@ -196,6 +204,7 @@ class RobotSpec:
     max_skew_s: float = 0.05
     teleoperation: TeleoperationSpec | None = None
     damped_by: Literal['robot', 'gate'] = 'robot'
+    damping_delay_s: float = 0.02
     kinematics: tuple[LinkSpec, ...] = ()
     workspace: WorkspaceSpec | None = None
     features: dict[str, str] = field(default_factory=dict)
@@ -232,6 +241,9 @@ class RobotSpec:
         if self.damped_by == 'gate' and self.interface != 'effort':
             raise ConfigError(f'robot {self.name!r}: damped_by gate needs the interface effort, '
                               f'found {self.interface}')
+        if not (math.isfinite(self.damping_delay_s) and self.damping_delay_s >= 0):
+            raise ConfigError(f'robot {self.name!r}: damping_delay_s is {self.damping_delay_s}, '
+                              'expected a number >= 0')
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:

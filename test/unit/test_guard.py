@@ -195,7 +195,8 @@ def test_a_stop_that_holds_pushes_back_to_where_it_began() -> None:
 
 
 def test_a_gate_that_damps_opposes_motion_always() -> None:
-    bench = Bench(dataclasses.replace(ROBOT, damped_by='gate'))
+    bench = Bench(dataclasses.replace(ROBOT, damped_by='gate', joints=tuple(
+        dataclasses.replace(joint, inertia=100.0) for joint in ROBOT.joints)))
     bench.velocities[0] = 0.2
     command = bench.run(0.2)
     assert command.effort[0] == pytest.approx(-6.0) and abs(command.residual[0]) < 1e-9

@@ -47,7 +47,9 @@ from gato_ros.nodes.safety.transport import avoid_shared_memory
 from gato_ros.robot import load_robot
 from gato_ros.safety.gate import Command, Joints
 from gato_ros.safety.guard import Guard, GuardSettings
+from gato_ros.safety.machine import State
 
+LEAVE_S = 1.0  # at most, for the way to rest
 EARLY_S = 2e-4  # a tick may come by so much too early: to wait for less takes as long
 
 
@@ -63,6 +65,7 @@ class SafetyNode(Node):
             command_max_age_s=params.stale_periods / robot.rate_hz, stop=params.stop,
             heartbeat_max_age_s=params.heartbeat_max_age_s, blend=params.blend,
             observation_max_age_s=params.observation_max_age_s, deadline_s=params.deadline_s,
+            tick_s=1.0 / params.publish_hz,
             simulation=params.simulation, lock_step=params.lock_step))
         if params.simulation or params.lock_step:
             self.get_logger().warning('the gate opens by itself: only for the simulator')
@@ -86,8 +89,8 @@ class SafetyNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # ROS time may stand still or jump
         self.create_timer(1.0, self._on_second, clock=steady)
         self._leaving = threading.Event()
-        self._loop = threading.Thread(target=self._run, args=(1.0 / params.publish_hz,),
-                                      name='gate')
+        self._period_s = 1.0 / params.publish_hz
+        self._loop = threading.Thread(target=self._run, args=(self._period_s,), name='gate')
         self._loop.start()
 
     # What arrives: requests in the executor's thread, the rest in the loop's.
@@ -172,6 +175,7 @@ class SafetyNode(Node):
     def _send(self, command: Command) -> None:
         for name, msg in self._commands(command.effort).items():
             self._controllers[name].publish(msg)
+        self._guard.left(time.monotonic())
 
     def _correct(self, command: Command) -> None:
         """Say again what was sent in answer to the newest proposal, once it is something else."""
@@ -197,9 +201,15 @@ class SafetyNode(Node):
         return self._loop.is_alive()
 
     def leave(self) -> None:
-        """End the loop, send the stop command and wait until it has arrived."""
+        """End the loop, lead the arm to rest at the slew rate and wait until that has arrived."""
         self._leaving.set()
         self._loop.join(timeout=2.0)
+        self._guard.stop(time.monotonic())
+        deadline = time.monotonic() + LEAVE_S
+        while self._guard.state is State.STOPPING and time.monotonic() < deadline:
+            time.sleep(self._period_s)
+            if (command := self._guard.tick(time.monotonic())) is not None:
+                self._send(command)
         self._send(self._guard.gate.stop('the safety node leaves'))
         for publisher in self._controllers.values():
             publisher.wait_for_all_acked(Duration(seconds=0.2))
