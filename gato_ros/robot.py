@@ -251,6 +251,11 @@ class RobotSpec:
         return tuple(j.name for j in self.joints)
 
     @property
+    def disorder_s(self) -> float:
+        """Stamps that go back by less are messages out of order; by more, time began anew."""
+        return self.max_skew_s
+
+    @property
     def scale(self) -> np.ndarray:
         """float64[N]: command at an action of 1.0."""
         return np.array([j.scale for j in self.joints])

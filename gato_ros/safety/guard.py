@@ -61,7 +61,8 @@ class Guard:
         self.gate = SafetyGate(robot, hold_controllers, settings.blend, settings.tick_s)
         self.machine = Machine()
         self.joint_states = Source(robot.joint_states_topic, robot.joint_states_max_age_s,
-                                   "joint_states_max_age_s in the robot's YAML file")
+                                   "joint_states_max_age_s in the robot's YAML file",
+                                   robot.disorder_s)
         self.heartbeat = Source('policy/heartbeat', settings.heartbeat_max_age_s,
                                 'heartbeat_max_age_s of the safety node')
         self.trouble = ''  # found by whoever runs the guard; '' when there is none
@@ -99,6 +100,8 @@ class Guard:
     def observe(self, joints: Joints | None, stamp_ns: int, now_s: float,
                 problem: str = '') -> None:
         """Take a joint state, finite and in the robot's order; None with what is wrong with it."""
+        if self.joint_states.overtaken(stamp_ns):
+            return
         if joints is not None:
             self._still = self._still + 1 if (
                 self._joints is not None and np.abs(joints.velocities).max() > MOVING
@@ -111,6 +114,10 @@ class Guard:
         if joints is not None and self._damper is not None:
             self._damper.watch(joints.positions, now_s)
         self.joint_states.arrived(stamp_ns, now_s)
+
+    def distrust(self, problem: str) -> None:
+        """Take note of a joint state that could not even be read."""
+        self._joints, self._joints_say = None, problem
 
     def beat(self, problem: str, ages_s: Mapping[str, float], now_s: float) -> None:
         """Take the policy's heartbeat: what is wrong with it, and how old its sources are."""

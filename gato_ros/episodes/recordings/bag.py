@@ -41,7 +41,7 @@ from gato_ros.episodes.recordings.mcap_file import (
 from gato_ros.episodes.recordings.ranges import range_fault
 from gato_ros.episodes.recordings.rhythm import Rhythm, by_stamp, judge
 from gato_ros.episodes.recordings.topics import ACTIONS, finished, observed
-from gato_ros.messages import to_effort, to_observation
+from gato_ros.messages import concerns, to_effort, to_observation
 from gato_ros.pictures import Calibration, ConvertError, to_calibration, to_image
 from gato_ros.robot import POSITIONS, CameraSpec, RobotSpec
 from gato_ros.spec import Observation
@@ -266,7 +266,7 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
         raise BagError(f'{file} has no message on {" or ".join(map(name, ACTIONS))}, expected '
                        'the actions there (from the safety and the policy node of robot '
                        f'{robot.name!r}); it has {_listed(file)}')
-    found[joints] = _own(found[joints], robot)
+    found[joints] = [row for row in found[joints] if concerns(row[1], robot)] or found[joints]
     try:
         stamped = {topic: by_stamp(topic, rows, robot) for topic, rows in found.items()}
     except ValueError as error:
@@ -317,10 +317,6 @@ def timesteps(recording: Recording, robot: RobotSpec,
         yield step
 
 
-def _own(rows: list[tuple[int, Any]], robot: RobotSpec) -> list[tuple[int, Any]]:
-    """Return the joint states that name a joint of the robot: others are another driver's."""
-    names = set(robot.joint_names)
-    return [row for row in rows if not names.isdisjoint(row[1].name)] or rows
 
 
 def _listed(file: Path) -> str:

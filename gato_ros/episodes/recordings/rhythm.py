@@ -39,7 +39,7 @@ def by_stamp(topic: str, rows: Sequence[tuple[int, Any]], robot: RobotSpec) -> d
 
     rows  (ns of arrival, message), in the order of arrival
 
-    A message that is late by less than the robot's max_skew_s is put in its place.
+    A message that is late by less than the robot's disorder_s is put in its place.
     Raises ValueError, with a sentence, for stamps that go back further, stand still, or are not
     set.
     """
@@ -47,7 +47,7 @@ def by_stamp(topic: str, rows: Sequence[tuple[int, Any]], robot: RobotSpec) -> d
     newest, since, still_ns, last_ns = 0, 0, 0, 0
     for arrived, msg in rows:
         stamp = to_ns(msg.header.stamp)
-        if newest - stamp > robot.max_skew_s * 1e9 and found:
+        if found and newest - stamp >= max(1.0, robot.disorder_s * 1e9):
             raise ValueError(f'{topic} goes back from {seconds(newest)} to {seconds(stamp)}, '
                              'expected rising stamps: one episode in one file')
         if stamp not in found:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from bisect import insort
@@ -27,6 +28,7 @@ from gato_ros.episodes.recordings.rhythm import Rhythm, judge
 from gato_ros.episodes.recordings.topics import (
     ACTIONS,
     PROMPT,
+    concerns,
     observed,
     recorded,
     sensors,
@@ -69,6 +71,7 @@ class Session:
         self.lost: Counter[str] = Counter()
         self._about, self._min_free = dict(about), min_free_mb * MB
         self._topics, self._observed = recorded(robot), observed(robot)
+        self._disorder_ns = max(1, round(robot.disorder_s * 1e9))
         self._prompt: bytes | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +95,7 @@ class Session:
         if fault := self._disk_fault():
             raise RecordError(fault)
         began = datetime.now(timezone.utc)
-        name = (task or sentence or 'episode').replace(' ', '_').replace('/', '_')[:60]
+        name = file_name(task or sentence)
         self.take = EpisodeFile(
             self.folder / f'{name}-{began:%Y%m%d-%H%M%S-%f}.mcap', self._topics,
             {**self._about, 'version': gato_ros.__version__, 'robot': self.robot.name,
@@ -112,7 +115,8 @@ class Session:
 
         sequence  the publisher's number of it, by which lost ones are counted; 0: unknown
 
-        Returns why the recording must end: time began anew; or ''.
+        Returns why the recording must end: time began anew; or ''. Raises Refused for what is
+        no such message.
         """
         if topic == PROMPT:
             self._prompt = data
@@ -120,10 +124,13 @@ class Session:
             return ''
         if topic in self._stamps:
             stamps, stamp = self._stamps[topic], stamp_of(data)
-            if stamps and stamps[-1] - stamp > self.robot.max_skew_s * 1e9:
+            if topic == self.robot.joint_states_topic and not concerns(data, self.robot):
+                pass  # another robot's, or a gripper's that is no part of this one
+            elif stamps and stamps[-1] - stamp >= self._disorder_ns:
                 return (f'the clock of {topic} went back from {seconds(stamps[-1])} to '
                         f'{seconds(stamp)}')
-            insort(stamps, stamp)  # a message that is a little late finds its place
+            else:
+                insort(stamps, stamp)
         former = self._sequence.get(topic, 0)
         if sequence > former + 1 and former:
             self.lost[topic] += sequence - former - 1
@@ -186,3 +193,9 @@ class Session:
                 missing[stamp] = str(error)
         return Skew.of(skews, self.robot), judge(self.robot, steps, actions, source, sensed,
                                                  missing)
+
+
+def file_name(words: str) -> str:
+    """Return how a recording is called by what it shows: at most 60 bytes, in any file system."""
+    name = re.sub(r'[^\w-]+', '_', words).encode()[:60].decode(errors='ignore').strip('_')
+    return name or 'episode'

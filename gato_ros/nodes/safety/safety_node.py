@@ -80,9 +80,12 @@ class SafetyNode(Node):
                              for name, topic in robot.controllers.items()}
         self._sent = self.create_publisher(JointState, 'sent_effort', qos.EVENTS)
         self._reader = Reader(self)
-        self._reader.subscribe(JointState, 'proposed_effort', self._on_proposal, qos.COMMAND)
-        self._reader.subscribe(JointState, robot.joint_states_topic, self._on_joints, qos.NEWEST)
-        self._reader.subscribe(DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat, qos.NEWEST)
+        self._reader.subscribe(JointState, 'proposed_effort', self._on_proposal,
+                               self._refuse_proposal, qos.COMMAND)
+        self._reader.subscribe(JointState, robot.joint_states_topic, self._on_joints,
+                               self._distrust_joints, qos.NEWEST)
+        self._reader.subscribe(DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat,
+                               self._distrust_heartbeat, qos.NEWEST)
         self.create_service(SetBool, '~/enable', self._on_enable)
         for name, ask in (('stop', self._guard.stop), ('clear_fault', self._guard.clear)):
             self.create_service(Trigger, f'~/{name}', partial(self._on_trigger, ask))
@@ -120,7 +123,15 @@ class SafetyNode(Node):
                 command.reasons)
             self._report.judge(command)
 
+    def _refuse_proposal(self, problem: str) -> None:
+        with self._lock:
+            self._report.counts['proposals'] += 1
+            self._report.counts['refused'] += 1
+            self._report.judge(self._guard.refuse(problem, time.monotonic()))
+
     def _on_joints(self, msg: JointState, _: float) -> None:
+        if not convert.concerns(msg, self._robot):
+            return  # another driver's on the same topic
         names, source = self._robot.joint_names, self._robot.joint_states_topic
         problem, joints = '', None
         try:
@@ -131,10 +142,18 @@ class SafetyNode(Node):
         with self._lock:
             self._guard.observe(joints, convert.to_ns(msg.header.stamp), time.monotonic(), problem)
 
+    def _distrust_joints(self, problem: str) -> None:
+        with self._lock:
+            self._guard.distrust(problem)
+
     def _on_heartbeat(self, msg: DiagnosticStatus, _: float) -> None:
         problem, ages_s = heartbeat.read(msg)
         with self._lock:
             self._guard.beat(problem, ages_s, time.monotonic())
+
+    def _distrust_heartbeat(self, problem: str) -> None:
+        with self._lock:
+            self._guard.beat(problem, {}, time.monotonic())
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response
                    ) -> SetBool.Response:

@@ -40,6 +40,7 @@ FILES = {'/': ('index.html', 'text/html'), '/cockpit.js': ('cockpit.js', 'text/j
          '/cockpit.css': ('cockpit.css', 'text/css')}
 LARGEST = 4096  # bytes of a message from a page
 STATE_S, PICTURE_S = 0.1, 0.01
+LOOK_S = 2.0  # for a look into the folder
 LIST_EVERY = 10  # so many times STATE_S pass between two looks into the folder
 
 
@@ -58,6 +59,8 @@ class Cockpit:
         self._token = token or ('' if self._local else secrets.token_urlsafe(16))
         self._numbers = itertools.count(1)
         self._ages_ms: list[float] = []
+        self._look: asyncio.Future[dict[str, list[str]]] | None = None
+        self._listed: dict[str, list[str]] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name='cockpit')
@@ -79,9 +82,9 @@ class Cockpit:
     def close(self) -> None:
         """Let go of everything that pages hold, and end."""
         with suppress(Exception):
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(timeout=5.0)
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(timeout=2.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=1.0)
 
     async def _serve(self, host: str, port: int) -> int:
         app = web.Application()
@@ -158,7 +161,7 @@ class Cockpit:
             'limits': [joint.position for joint in robot.joints]})
         offered: dict[str, list[str]] = {}
         for turn in itertools.count():
-            if turn % LIST_EVERY == 0 and (prompts := view.prompts()) != offered:
+            if turn % LIST_EVERY == 0 and (prompts := await self._shelf()) != offered:
                 offered = prompts
                 await socket.send_json({'type': 'prompts', **prompts})
             state = view.state(since)
@@ -167,6 +170,14 @@ class Cockpit:
                 self._ages_ms) else []
             await socket.send_json({'type': 'state', **state, 'image_age_ms': ages})
             await asyncio.sleep(STATE_S)
+
+    async def _shelf(self) -> dict[str, list[str]]:
+        """Look into the folder, beside this loop; the former list while that takes too long."""
+        if self._look is None or self._look.done():
+            self._look = self._loop.run_in_executor(None, self._view.prompts)
+        with suppress(asyncio.TimeoutError):
+            self._listed = await asyncio.wait_for(asyncio.shield(self._look), LOOK_S)
+        return self._listed
 
     async def _send_pictures(self, socket: web.WebSocketResponse, page: str) -> None:
         """Send new pictures; a slow page gets fewer, never old ones."""

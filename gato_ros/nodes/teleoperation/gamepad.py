@@ -6,6 +6,7 @@ button, held: roll and pitch instead of x and y. A closes, B opens, start goes h
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -23,8 +24,10 @@ BUTTON, AXIS = 1, 2
 def gamepad_wish(axes: Sequence[float], buttons: Sequence[int], speed: float) -> Wish | None:
     """Return what the person wants, or None while the enable button is not held."""
     def axis(number: int) -> float:
-        value = max(-1.0, min(1.0, axes[number])) if number < len(axes) else 0.0
-        return value if abs(value) > DEAD_ZONE else 0.0
+        value = axes[number] if number < len(axes) else 0.0
+        if not math.isfinite(value):  # a driver that lies holds nothing
+            return 0.0
+        return max(-1.0, min(1.0, value)) if abs(value) > DEAD_ZONE else 0.0
 
     def pressed(number: int) -> bool:
         return number < len(buttons) and bool(buttons[number])

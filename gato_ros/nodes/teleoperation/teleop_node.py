@@ -32,6 +32,7 @@ from gato_ros.jog import Jog, Wish
 from gato_ros.nodes.common import convert, heartbeat, qos
 from gato_ros.nodes.common.cameras import Cameras
 from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.common.listen import listen
 from gato_ros.nodes.common.mailbox import Stale
 from gato_ros.nodes.common.pace import Pace
 from gato_ros.nodes.common.params import ROBOT, Param, declare
@@ -81,9 +82,9 @@ class TeleopNode(Node):
         self._heartbeat = self.create_publisher(DiagnosticStatus, heartbeat.TOPIC, qos.NEWEST)
         self._marks = self.create_publisher(String, MARK, qos.EVENTS)
         self._cameras = Cameras(self, self.inputs)
-        self.create_subscription(JointState, robot.joint_states_topic, self._on_joints, qos.JOINTS)
-        self.create_subscription(JointState, 'policy_effort', self._on_policy, qos.COMMAND)
-        self.create_subscription(Joy, 'joy', self._on_joy, qos.NEWEST)
+        listen(self, JointState, robot.joint_states_topic, self._on_joints, qos.JOINTS)
+        listen(self, JointState, 'policy_effort', self._on_policy, qos.COMMAND)
+        listen(self, Joy, 'joy', self._on_joy, qos.NEWEST)
         if self.params.gamepad:
             self._open_gamepad(Path(self.params.gamepad))
         self.create_timer(1.0 / heartbeat.RATE_HZ, self._beat,
@@ -102,8 +103,9 @@ class TeleopNode(Node):
     # Sources.
 
     def _on_joints(self, msg: JointState) -> None:
-        self._joints = msg
-        self.inputs.put_joints(msg)
+        if convert.concerns(msg, self.robot):
+            self._joints = msg
+            self.inputs.put_joints(msg)
 
     def _on_joy(self, msg: Joy) -> None:
         self._put_gamepad(msg.axes, msg.buttons)
@@ -229,7 +231,7 @@ class TeleopNode(Node):
             self.cockpit.close()
         self._stop.set()
         self.control.changed.set()
-        self._worker.join(timeout=5.0)
+        self._worker.join(timeout=1.0)
 
 
 def urgent(wish: Wish | None, former: Wish | None) -> bool:
