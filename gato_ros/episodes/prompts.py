@@ -59,11 +59,15 @@ def lies_in(file: Path, folder: Path) -> bool:
 def _named(words: str, folder: Path | None) -> tuple[Path, str]:
     """Return the file and the part that words name; BagError for none, or one elsewhere."""
     name, _, end = words.partition('#')
-    if folder is None or Path(name).is_absolute():
-        file, good = Path(name), Path(name).is_file()
-    else:
-        file, good = folder / name, lies_in(folder / name, folder)
-    if file.exists() and not good:  # the reader says it of one that is missing
+    inside = folder is not None and not Path(name).is_absolute()
+    file = Path(name) if folder is None else folder / name
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return file, end  # the reader says it
+    except (OSError, ValueError) as error:
+        raise BagError(f'{file} cannot be read: {getattr(error, "strerror", error)}') from error
+    if not lies_in(file, folder if inside and folder else Path('/')):
         raise BagError(f'{file} is no regular file in its folder, expected a recording or an '
                        'episode, and no link to elsewhere')
     return file, end

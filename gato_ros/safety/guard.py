@@ -122,9 +122,10 @@ class Guard:
     def beat(self, problem: str, ages_s: Mapping[str, float], now_s: float) -> None:
         """Take the policy's heartbeat: what is wrong with it, and how old its sources are."""
         self.heartbeat.arrived(round(now_s * 1e9), now_s)
+        limits = {topic: self._source_limits.get(topic, float('inf')) for topic in ages_s}
         old = [f'{topic}: the policy last saw it {age:.3f} s ago, expected within '
-               f'{self._source_limits[topic]:g} s' for topic, age in ages_s.items()
-               if not age <= self._source_limits.get(topic, float('inf'))]
+               f'{limits[topic]:g} s' for topic, age in ages_s.items()
+               if not age <= limits[topic]]
         self._policy_says = problem or (old[0] if old else '')
 
     def propose(self, effort: Sequence[float] | np.ndarray, stamp_ns: int,

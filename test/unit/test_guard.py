@@ -93,6 +93,8 @@ FAULTS = {
                       'camera/front/image_raw: the policy last saw it 0.200 s ago'),
     'an age that is no number': (lambda b: b.ages.update({'camera/front/image_raw': math.nan}),
                                  'camera/front/image_raw: the policy last saw it nan s ago'),
+    'an age of what it does not know': (lambda b: b.ages.update({'elsewhere': math.nan}),
+                                        'elsewhere: the policy last saw it nan s ago'),
     'a value that is no number': (lambda b: b.effort.__setitem__(2, math.nan),
                                   'panda_joint3 is nan'),
     'a runaway joint': (lambda b: b.velocities.__setitem__(1, 3.0), 'panda_joint2 moves at 3'),

@@ -12,6 +12,7 @@ answer is rest: no residual torque. cockpit.py adds a page, keyboard.py a termin
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -50,9 +51,9 @@ PARAMS = (
     Param('policy_on', True, 'Pass on what a policy proposes while nobody holds the button; the '
           'page can change it.'),
     Param('web', False, 'Serve the cockpit, a page.'),
-    Param('host', '127.0.0.1', 'Address of the page; any but this machine asks for a token.'),
+    Param('host', '127.0.0.1', 'Address of the page.'),
     Param('port', 8400, 'Of the page; 0: any that is free.', 0, 65535),
-    Param('token', '', "That the page's address must carry; '': one is made where needed."),
+    Param('token', '', "That the page's address must carry; '': one is made."),
     Param('folder', 'demos', 'Whose demonstrations the page offers as prompts.'),
     Param('gamepad', '', "A device such as /dev/input/js0; '': only the topic joy."),
 )
@@ -112,8 +113,10 @@ class TeleopNode(Node):
 
     def _put_gamepad(self, axes: Any, buttons: Any) -> None:
         wish = gamepad_wish(axes, buttons, self.params.speed)
-        if wish is not None or self.control.holder == 'the gamepad':
+        if wish is not None:
             self.control.put('the gamepad', wish)
+        else:
+            self.control.release('the gamepad')
 
     def _open_gamepad(self, device: Path) -> None:
         try:
@@ -245,7 +248,8 @@ def urgent(wish: Wish | None, former: Wish | None) -> bool:
 
 
 def main() -> int:
-    """Run the node's process."""
+    """Run the node's process; what it writes is for its user alone: it tells the page's token."""
+    os.umask(0o077)
     return run(TeleopNode)
 
 
