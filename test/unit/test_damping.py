@@ -27,9 +27,9 @@ def damped(robot: RobotSpec, damping: np.ndarray, inertia: np.ndarray) -> RobotS
 
 
 def nudged(robot: RobotSpec, inertia: np.ndarray, speed: float, **loop: float) -> Life:
-    """Push the last joint of the arm, with the gate at 200 Hz and joint states at 100 Hz."""
-    nudge = np.zeros(len(robot.joints))
-    nudge[6] = speed
+    """Push the joints of the arm, with the gate at 200 Hz and joint states at 100 Hz."""
+    nudge = np.full(len(robot.joints), speed)
+    nudge[7] = 0.0  # the gripper's
     places = np.array([sum(j.position) / 2 for j in robot.joints])
     return live(Guard(robot, GuardSettings(tick_s=TICK_S)),
                 Loop(np.diag(inertia), 0.01, TICK_S, **loop), nudge, places, 6.0)
@@ -50,7 +50,7 @@ def test_the_same_arm_with_what_is_taken_comes_to_rest(known: bool) -> None:
     life = nudged(damped(robot, largest, inertia), INERTIA, 0.05, seen_late_s=0.01,
                   done_late_s=0.01)
     assert life.energy.max() == life.energy[0] and life.energy[-1] < 0.6 * life.energy[0]
-    assert np.abs(life.torque).max() < 0.01 and not life.shakes()
+    assert np.abs(life.torque).max() < 0.05 and not life.shakes()
 
 
 def test_the_bound_by_hand() -> None:
@@ -65,10 +65,11 @@ def test_the_bound_by_hand() -> None:
         Guard(slow, GuardSettings(tick_s=TICK_S))
 
 
+@pytest.mark.parametrize('name', ['fr3', 'franka_panda'])
 @pytest.mark.parametrize('share', [0.1, 1.0, 10.0])
-def test_the_shipped_fr3_is_stable_whatever_its_wrist_weighs(share: float) -> None:
-    life = nudged(load_robot('fr3'), share * np.array(
-        [0.2, 0.4, 0.2, 0.2, 0.02, 0.02, 0.004, 0.1]), 2.0, done_late_s=0.02)
+def test_the_shipped_arms_are_stable_whatever_they_weigh(name: str, share: float) -> None:
+    life = nudged(load_robot(name), share * np.array(
+        [0.1, 0.4, 0.1, 0.1, 0.02, 0.02, 0.004, 0.1]), 2.0, done_late_s=0.02)
     assert life.energy.max() == life.energy[0] and not life.shakes()
 
 
