@@ -12,9 +12,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 ARGUMENTS = (
     ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path.", str),
     ('web', 'true', 'Serve the cockpit, a page.', bool),
-    ('host', '127.0.0.1', 'Address of the page; any but this machine asks for a token.', str),
+    ('host', '127.0.0.1', 'Address of the page, which is printed with its token.', str),
     ('port', '8400', 'Of the page; 0: any that is free.', int),
-    ('token', '', "That the page's address must carry; '': one is made where needed.", str),
+    ('token', '', "That the page's address must carry; '': one is made.", str),
     ('folder', 'demos', 'Whose demonstrations the page offers as prompts.', str),
     ('gamepad', '', 'A device such as /dev/input/js0.', str),
     ('speed', '0.5', 'Of a gamepad, as a share of full speed.', float),
