@@ -185,6 +185,19 @@ def test_a_stop_that_ramps_keeps_to_the_slew_rate() -> None:
     assert steps.max() > 1.0 and (bench.wire[-1][ARM] == 0).all()
 
 
+def test_slew_counts_from_when_the_last_command_has_left() -> None:
+    """One that was published late must not be followed by a large step a moment later."""
+    bench = Bench()
+    bench.enabled()
+    bench.effort = ROBOT.scale.copy()
+    bench.run(0.05)
+    before = bench.guard.tick(bench.now_s + 0.005).effort
+    bench.guard.left(bench.now_s + 0.034)
+    bench.guard.propose(-ROBOT.scale, round((bench.now_s + 0.036) * 1e9), bench.now_s + 0.036)
+    step = np.abs(bench.guard.tick(bench.now_s + 0.036).effort - before)
+    assert (step <= SLEW * 0.002 + 1e-9).all() and step.max() > 0
+
+
 def test_a_stop_that_holds_pushes_back_to_where_it_began() -> None:
     bench = Bench(stop='hold')
     bench.effort[:] = 2.0
