@@ -36,14 +36,22 @@ test: lint
 unit: $(READY)
 	$(BIN)/python -m pytest test/unit -m 'not slow'
 
-# Long and on a machine with nothing else to do: the policy is killed KILLS times.
+# Long and on a machine with nothing else to do: the policy is killed KILLS times, each topic gets HOSTILE messages.
 KILLS ?= 100
+HOSTILE ?= 200
 faults: $(READY)
-	GATO_SLOW=1 GATO_KILLS=$(KILLS) $(BIN)/python -m pytest test/ros/test_faults.py -s -m 'faults or not faults'
+	GATO_SLOW=1 GATO_KILLS=$(KILLS) GATO_HOSTILE=$(HOSTILE) $(BIN)/python -m pytest -s -m 'faults or not faults' \
+	    test/ros/test_faults.py test/ros/test_hostile.py test/ros/test_stopping.py
 
 FUZZ ?= 10000000
+# Of each kind of file that is read, changed at random, beside those made by hand.
+FILES ?= 1000
+# Of the gate's own damping, each on ten arms.
+FUZZ_SETTINGS ?= 1000
 fuzz: $(READY)
 	$(BIN)/python test/unit/fuzz_guard.py $(FUZZ)
+	$(BIN)/python test/unit/damped_arm.py $(FUZZ_SETTINGS)
+	$(BIN)/python test/unit/fuzz_readers.py --count $(FILES)
 
 SOAK_S ?= 3600
 soak: $(READY)

@@ -27,6 +27,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -144,13 +145,14 @@ def keys(page: Any, commands: Commands, trials: int) -> dict[str, list[float]]:
     return found
 
 
-def ends(browser: Any, port: int, commands: Commands, how: str, trials: int) -> list[float]:
+def ends(browser: Any, address: str, commands: Commands, how: str, trials: int) -> list[float]:
     """Close the tab, or cut the network, while the arm is pushed."""
     from ros_bench import until
     found = []
     for trial in range(trials):
+        port = urlsplit(address).port
         relay = Relay(port)
-        page = browser.open(f'http://127.0.0.1:{relay.port}/')
+        page = browser.open(address.replace(f':{port}/', f':{relay.port}/'))
         until(lambda page=page: page.text('holder') == 'Nobody has control.', what='the page')
         page.key(' ', True)
         page.key('ws'[trial % 2], True)
@@ -241,9 +243,8 @@ def main() -> int:
             time.sleep(3.0)
             rows |= keys(page, commands, args.trials)
             browser.shut(page.tab)
-            port = int(address().rstrip('/').rpartition(':')[2])
             for how in ('tab', 'network'):
-                rows[f'rest: {how}'] = ends(browser, port, commands, how, args.ends)
+                rows[f'rest: {how}'] = ends(browser, address(), commands, how, args.ends)
         finally:
             browser.close()
             processes.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 import types
@@ -12,12 +13,44 @@ from typing import Any, TypeVar
 
 import yaml
 
+from gato_ros.untrusted import DEPTH, MIB, Refused, brief, check_shape, plain, read_text
+
 T = TypeVar('T')
+LARGEST = MIB // 8  # bytes of a YAML file
+LARGEST_INT = 2**53  # beyond it a float64 is no longer exact
 EXPONENT = re.compile(r'[+-]?\d+(\.\d*)?[eE][+-]?\d+')  # YAML 1.1 reads 6e-4 as text
 
 
 class ConfigError(ValueError):
     """A configuration value that cannot be used; it names value, expectation and place."""
+
+    def __init__(self, sentence: str) -> None:
+        """Keep what a file holds from spreading over lines, or over the whole screen."""
+        super().__init__(plain(sentence))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML within budgets: no deep nesting, no key twice, no merge keys (which multiply)."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.depth > DEPTH:
+            raise Refused(f'it is nested deeper than {DEPTH}')
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        if any(key.tag == 'tag:yaml.org,2002:merge' for key, _ in node.value):
+            raise Refused('it has a merge key (<<), expected every key where it belongs')
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            names = [key.value for key, _ in node.value]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Refused(f'key {brief(twice)} comes twice, expected each once')
+        return found
 
 
 def data_path(*parts: str) -> Path:
@@ -42,17 +75,34 @@ def data_path(*parts: str) -> Path:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping; ConfigError names the file when it is missing or malformed."""
+    """Read a YAML mapping of at most LARGEST bytes, the file's or a stranger's.
+
+    Raises ConfigError, which names the file, when it is missing, malformed or beyond a budget.
+    """
     try:
-        text = Path(path).read_text(encoding='utf-8')
+        data = parse_yaml(read_text(Path(path), LARGEST))
     except OSError as error:
         raise ConfigError(f'{path} cannot be read: {error.strerror}') from error
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path} is not valid YAML: {str(error).splitlines()[-1]}') from error
+    except Refused as error:
+        raise ConfigError(f'{path} is not valid YAML: {error}') from error
     if not isinstance(data, dict):
         raise ConfigError(f'{path} must hold a mapping, found {type(data).__name__}')
+    return data
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text says; Refused when it is malformed or beyond a budget."""
+    try:
+        data = yaml.load(text, _Loader)
+    except Refused:
+        raise
+    except yaml.YAMLError as error:
+        mark = getattr(error, 'problem_mark', None)
+        where = f' in line {mark.line + 1}' if mark else ''
+        raise Refused(f'{getattr(error, "problem", None) or error}{where}') from error
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise Refused(f'a value is not of its tag ({error})') from error  # such as !!int x
+    check_shape(data)
     return data
 
 
@@ -62,12 +112,13 @@ def from_dict(cls: type[T], data: Any, where: str) -> T:
     Raises ConfigError for an unknown key, a missing key or a value of the wrong type.
     """
     if not isinstance(data, dict):
-        raise ConfigError(f'{where}: expected a mapping for {cls.__name__}, found {data!r}')
+        raise ConfigError(f'{where}: expected a mapping for {cls.__name__}, found {brief(data)}')
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            raise ConfigError(f'{where}: unknown key {key!r}; known keys: {", ".join(fields)}')
+            raise ConfigError(f'{where}: unknown key {brief(key)}; known keys: '
+                              f'{", ".join(fields)}')
     values = {}
     for name, field in fields.items():
         if name in data:
@@ -102,30 +153,47 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(next(o for o in options if o is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f'{where}: expected a list, found {value!r}')
+            raise ConfigError(f'{where}: expected a list, found {brief(value)}')
         args = typing.get_args(hint)
         if args[-1] is not Ellipsis and len(args) != len(value):
-            raise ConfigError(f'{where}: expected {len(args)} values, found {value!r}')
+            raise ConfigError(f'{where}: expected {len(args)} values, found {brief(value)}')
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(_convert(k, v, f'{where}[{i}]')
                      for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
     if origin is dict:
         if not isinstance(value, dict):
-            raise ConfigError(f'{where}: expected a mapping, found {value!r}')
+            raise ConfigError(f'{where}: expected a mapping, found {brief(value)}')
         kind = typing.get_args(hint)[1]
+        for key in value:
+            if not isinstance(key, (str, int)) or len(brief(key)) > 100:
+                raise ConfigError(f'{where}: expected a short name as key, found {brief(key)}')
         return {str(k): _convert(kind, v, f'{where}.{k}') for k, v in value.items()}
     if origin is typing.Literal:
-        if value not in typing.get_args(hint):
+        if isinstance(value, (dict, list)) or value not in typing.get_args(hint):
             allowed = ', '.join(map(str, typing.get_args(hint)))
-            raise ConfigError(f'{where}: expected one of {allowed}, found {value!r}')
+            raise ConfigError(f'{where}: expected one of {allowed}, found {brief(value)}')
         return value
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)  # type: ignore[arg-type]
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
-        return float(value)
+    if hint is float:
+        return _number(value, where)
+    if hint is int and isinstance(value, int) and abs(value) > LARGEST_INT:
+        raise ConfigError(f'{where}: expected at most {LARGEST_INT}, found {brief(value)}')
     if hint is Any or (isinstance(value, hint)
                        and not (isinstance(value, bool) and hint is not bool)):
         return value
-    raise ConfigError(f'{where}: expected {hint.__name__}, found {value!r}')
+    raise ConfigError(f'{where}: expected {hint.__name__}, found {brief(value)}')
+
+
+def _number(value: Any, where: str) -> float:
+    """Return a float64 that is finite."""
+    text = isinstance(value, str) and EXPONENT.fullmatch(value)
+    if not text and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ConfigError(f'{where}: expected float, found {brief(value)}')
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ConfigError(f'{where}: expected a finite number, found {brief(value)}')
+    return number

@@ -6,6 +6,7 @@ subscription as from a file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import numpy as np
 from gato_ros.pictures import ConvertError
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
 from gato_ros.spec import Observation
+from gato_ros.untrusted import SHOWN, plain
 
 # Of sensor_msgs and builtin_interfaces, or with the same fields.
 JointState: TypeAlias = Any
@@ -34,12 +36,12 @@ def joint_values(msg: JointState, names: Sequence[str], part: str, source: str) 
     where = {name: i for i, name in enumerate(msg.name)}
     values = getattr(msg, part)
     if len(where) != len(msg.name):
-        twice = sorted({name for name in msg.name if msg.name.count(name) > 1})
-        raise ConvertError(f'{source}: joint names repeat: {", ".join(twice)}')
+        twice = sorted(name for name, times in Counter(msg.name).items() if times > 1)
+        raise ConvertError(f'{source}: joint names repeat: {_listed(twice)}')
     missing = [name for name in names if name not in where]
     if missing:
         raise ConvertError(f'{source}: {", ".join(missing)} missing, expected the joint names of '
-                           f"the robot's YAML file; received {', '.join(msg.name) or 'none'}")
+                           f"the robot's YAML file; received {_listed(msg.name) or 'none'}")
     if len(values) != len(msg.name):
         raise ConvertError(f'{source}: {len(values)} values of {part}, expected one for each of '
                            f'its {len(msg.name)} names')
@@ -49,6 +51,18 @@ def joint_values(msg: JointState, names: Sequence[str], part: str, source: str) 
         raise ConvertError(f'{source}: the {part} of {names[bad]} is {vector[bad]}, expected a '
                            'finite number')
     return vector
+
+
+def concerns(msg: JointState, robot: RobotSpec) -> bool:
+    """Whether a joint state is of this robot; others may publish theirs on the same topic.
+
+    One without any name is nobody else's, so it is for whoever reads it to refuse.
+    """
+    return not msg.name or not set(robot.joint_names).isdisjoint(msg.name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return plain(', '.join(names[:50]), SHOWN)
 
 
 def to_proprioception(msg: JointState, robot: RobotSpec) -> dict[str, np.ndarray]:
@@ -67,7 +81,7 @@ def to_effort(msg: JointState, robot: RobotSpec, source: str) -> np.ndarray:
     """
     unknown = [name for name in msg.name if name not in robot.joint_names]
     if unknown:
-        raise ConvertError(f'{source}: {", ".join(unknown)} unknown, expected '
+        raise ConvertError(f'{source}: {_listed(unknown)} unknown, expected '
                            f'{", ".join(robot.joint_names)} (the joints of robot {robot.name!r})')
     return joint_values(msg, robot.joint_names, robot.interface, source)
 

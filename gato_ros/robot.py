@@ -22,8 +22,11 @@ from gato_ros.spec import (
     TimestepSpec,
     example_observation,
 )
+from gato_ros.untrusted import brief
 
 POSITIONS, VELOCITIES, TORQUES = 'joint_positions', 'joint_velocities', 'joint_torques'
+FASTEST_HZ = 1000.0  # of a policy's control
+MOST = 200  # joints, and cameras: far more than a timestep has room for
 # What a robot's action field is called, by its interface.
 COMMANDS = {'effort': TORQUES, 'velocity': 'commanded_velocities',
             'position': 'commanded_positions'}
@@ -39,6 +42,7 @@ class JointSpec:
     scale     command at an action of 1.0 (residual effort, or speed, or position by interface)
     slew      largest change of the command, per second
     damping   command per rad/s against the motion; who adds it: damped_by of the robot
+    inertia   least inertia that the motor moves, kg m2 (kg); 0: not known (safety/damping.py)
     margin    a command may not push further out within this distance of a position limit, and
               fades over the same distance before; 0: it may, as where an end stop bears it
     """
@@ -54,6 +58,7 @@ class JointSpec:
     observe_velocity: bool = True
     kind: Literal['revolute', 'prismatic'] = 'revolute'
     margin: float = 0.0
+    inertia: float = 0.0
 
     @property
     def units(self) -> tuple[str, str, str]:
@@ -65,6 +70,10 @@ class JointSpec:
             value = getattr(self, key)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f'joint {self.name!r}: {key} is {value}, expected a number > 0')
+        for key in ('damping', 'inertia'):
+            value = getattr(self, key)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f'joint {self.name!r}: {key} is {value}, expected a number >= 0')
         low, high = self.position
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ConfigError(f'joint {self.name!r}: position limits [{low}, {high}] must be '
@@ -178,6 +187,8 @@ class RobotSpec:
     controllers  controller name -> command topic (Float64MultiArray, its joints in this order)
     max_skew_s   largest time between the messages of one step of a demonstration
     damped_by    who opposes motion by JointSpec.damping: the robot's side, or the safety gate
+    damping_delay_s  longest delay outside the gate: from a motion until its joint state arrives
+                 and from a command until it acts, together
     kinematics   the chain from the base to the tool; without it there is no workspace
     features     camera or vector -> its name in datasets of other people (episodes/topics.py)
     """
@@ -193,6 +204,7 @@ class RobotSpec:
     max_skew_s: float = 0.05
     teleoperation: TeleoperationSpec | None = None
     damped_by: Literal['robot', 'gate'] = 'robot'
+    damping_delay_s: float = 0.02
     kinematics: tuple[LinkSpec, ...] = ()
     workspace: WorkspaceSpec | None = None
     features: dict[str, str] = field(default_factory=dict)
@@ -200,13 +212,17 @@ class RobotSpec:
     def __post_init__(self) -> None:
         names = [j.name for j in self.joints]
         if len(set(names)) != len(names):
-            raise ConfigError(f'robot {self.name!r}: joint names repeat: {", ".join(names)}')
+            raise ConfigError(f'robot {self.name!r}: joint names repeat: {brief(names)}')
         for joint in self.joints:
             if joint.controller not in self.controllers:
                 raise ConfigError(f'joint {joint.name!r} names controller {joint.controller!r}; '
                                   f'known: {", ".join(self.controllers)}')
-        if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise ConfigError(f'robot {self.name!r}: rate_hz is {self.rate_hz}, expected > 0')
+        if not 0 < self.rate_hz <= FASTEST_HZ:
+            raise ConfigError(f'robot {self.name!r}: rate_hz is {self.rate_hz}, expected > 0 and '
+                              f'at most {FASTEST_HZ:g}')
+        if len(self.joints) > MOST or len(self.cameras) > MOST:
+            raise ConfigError(f'robot {self.name!r} has {len(self.joints)} joints and '
+                              f'{len(self.cameras)} cameras, expected at most {MOST} of each')
         self._check_commands()
         for link in self.kinematics:
             if link.joint and link.joint not in names:
@@ -225,11 +241,19 @@ class RobotSpec:
         if self.damped_by == 'gate' and self.interface != 'effort':
             raise ConfigError(f'robot {self.name!r}: damped_by gate needs the interface effort, '
                               f'found {self.interface}')
+        if not (math.isfinite(self.damping_delay_s) and self.damping_delay_s >= 0):
+            raise ConfigError(f'robot {self.name!r}: damping_delay_s is {self.damping_delay_s}, '
+                              'expected a number >= 0')
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """N names, in the order of every vector in this package."""
         return tuple(j.name for j in self.joints)
+
+    @property
+    def disorder_s(self) -> float:
+        """Stamps that go back by less are messages out of order; by more, time began anew."""
+        return self.max_skew_s
 
     @property
     def scale(self) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 from gato_ros.config import ConfigError, to_dict
 
 PATCH = 16  # pixels along a patch's side (paper, section 2.1)
+LARGEST_SIDE = 1 << 13  # pixels of an image, far more than a timestep has tokens for
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class ImageField:
     width: int
 
     def __post_init__(self) -> None:
-        if self.height % PATCH or self.width % PATCH or min(self.height, self.width) < PATCH:
+        sides = self.height, self.width
+        if any(side % PATCH or not PATCH <= side <= LARGEST_SIDE for side in sides):
             raise ConfigError(f'image {self.name!r} is {self.height}x{self.width}, '
-                              f'expected multiples of {PATCH} pixels')
+                              f'expected multiples of {PATCH} pixels up to {LARGEST_SIDE}')
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from gato_ros.nodes.common.launching import arguments, node, value
 ARGUMENTS = (
     ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path."),
     ('web', 'true', 'Serve the cockpit, a page.'),
-    ('host', '127.0.0.1', 'Address of the page; any but this machine asks for a token.'),
+    ('host', '127.0.0.1', 'Address of the page, which is printed with its token.'),
     ('port', '8400', 'Of the page; 0: any that is free.'),
-    ('token', '', "That the page's address must carry; '': one is made where needed."),
+    ('token', '', "That the page's address must carry; '': one is made."),
     ('folder', 'demos', 'Whose demonstrations the page offers as prompts.'),
     ('gamepad', '', 'A device such as /dev/input/js0.'),
     ('speed', '0.5', 'Of a gamepad, as a share of full speed.'),

@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 from gato_ros.config import ConfigError, from_dict, to_dict
 from gato_ros.files import whole
 from gato_ros.spec import Observation, TimestepSpec
+from gato_ros.untrusted import Refused, parse_json, plain
 
 SUFFIX = '.safetensors'
 Source = Literal['expert', 'policy', 'teleoperation', 'random']
@@ -32,6 +33,10 @@ Source = Literal['expert', 'policy', 'teleoperation', 'random']
 
 class EpisodeError(ValueError):
     """An episode file that cannot be read; the message names the file and what is wrong."""
+
+    def __init__(self, sentence: str) -> None:
+        """Keep what a file holds from spreading over lines, or over the whole screen."""
+        super().__init__(plain(sentence))
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,9 @@ def read_info(path: Path) -> EpisodeInfo:
     """Read an episode's header; EpisodeError when the file is truncated or no episode."""
     try:
         with safe_open(path, 'numpy') as handle:
-            info = from_dict(EpisodeInfo, json.loads((handle.metadata() or {})['info']), str(path))
+            info = from_dict(EpisodeInfo, parse_json((handle.metadata() or {})['info']), str(path))
             lengths = {key: handle.get_slice(key).get_shape()[0] for key in handle.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError, ConfigError) as error:
+    except (SafetensorError, OSError, LookupError, Refused, ConfigError) as error:
         raise EpisodeError(f'{path} is truncated or no episode: {error}') from error
     wrong = next((key for key, length in lengths.items() if length != info.length), None)
     if wrong is not None or not lengths:

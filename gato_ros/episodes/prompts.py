@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,28 +47,54 @@ def is_demonstration(words: str) -> bool:
     return Path(words.partition('#')[0]).suffix in FILES
 
 
+def lies_in(file: Path, folder: Path) -> bool:
+    """Whether a file is a regular one in this folder: no link out of it, pipe or device."""
+    try:
+        real = file.resolve(strict=True)
+        return real.is_relative_to(folder.resolve()) and stat.S_ISREG(real.stat().st_mode)
+    except (OSError, RuntimeError, ValueError):  # a circle of links; a name with a null
+        return False
+
+
+def _named(words: str, folder: Path | None) -> tuple[Path, str]:
+    """Return the file and the part that words name; BagError for none, or one elsewhere."""
+    name, _, end = words.partition('#')
+    inside = folder is not None and not Path(name).is_absolute()
+    file = Path(name) if folder is None else folder / name
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return file, end  # the reader says it
+    except (OSError, ValueError) as error:
+        raise BagError(f'{file} cannot be read: {getattr(error, "strerror", error)}') from error
+    if not lies_in(file, folder if inside and folder else Path('/')):
+        raise BagError(f'{file} is no regular file in its folder, expected a recording or an '
+                       'episode, and no link to elsewhere')
+    return file, end
+
+
 def load_prompt(words: str, robot: RobotSpec, steps: int = STEPS,
-                folder: Path = Path()) -> str | tuple[TokenBlock, ...]:
+                folder: Path | None = None) -> str | tuple[TokenBlock, ...]:
     """Return what ``words`` stand for: FILE#first or FILE#last, or a sentence as it is.
 
-    folder  where a FILE with a relative name is
+    folder  where a FILE with a relative name must be; None: wherever it says
 
     Raises ValueError (BagError, EpisodeError) for a demonstration that cannot serve.
     """
     if not is_demonstration(words):
         return words
-    path, _, end = words.partition('#')
-    return read_prompt(folder / path, robot, end or 'last', steps).blocks
+    file, end = _named(words, folder)
+    return read_prompt(file, robot, end or 'last', steps).blocks
 
 
-def sentence_of(words: str, folder: Path = Path()) -> str:
+def sentence_of(words: str, folder: Path | None = None) -> str:
     """Return a sentence as it is, and of a demonstration the sentence of what it shows.
 
     Raises ValueError for a demonstration that cannot be read.
     """
     if not is_demonstration(words):
         return words
-    file = folder / words.partition('#')[0]
+    file, _ = _named(words, folder)
     return (read_info(file).sentence if file.suffix == SUFFIX
             else read_about(file).get('sentence', ''))
 
@@ -113,5 +140,8 @@ def read_prompt(file: Path, robot: RobotSpec, end: str = 'last',
                 for seen, command in chosen]
     if total < steps:
         raise BagError(f'{file} has {total} timesteps, expected at least {steps}')
-    return Demonstrated(file, 'first' if end == 'first' else 'last', total,
-                        tuple(tokenizer.encode(*row) for row in rows))
+    try:
+        blocks = tuple(tokenizer.encode(*row) for row in rows)
+    except (ValueError, KeyError) as error:  # such as a value that is not finite
+        raise BagError(f'{file} holds what robot {robot.name!r} does not send: {error}') from error
+    return Demonstrated(file, 'first' if end == 'first' else 'last', total, blocks)

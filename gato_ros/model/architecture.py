@@ -7,6 +7,9 @@ from pathlib import Path
 
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
 
+# Far above any model that fits into memory; beyond them building it would not come to an end.
+LARGEST = {'layers': 1000, 'width': 2**16, 'heads': 2**10, 'key_size': 2**12, 'feedforward': 2**18,
+           'patch_channels': 2**12, 'patch_groups': 2**12, 'max_distance': 2**16}
 PRESETS = ('tiny', 'small', '79m', '364m', '1.18b')
 
 
@@ -33,10 +36,9 @@ class Architecture:
     max_distance: int = 1024
 
     def __post_init__(self) -> None:
-        for key in ('layers', 'width', 'heads', 'key_size', 'feedforward', 'patch_channels',
-                    'patch_groups', 'max_distance'):
-            if getattr(self, key) < 1:
-                raise ConfigError(f'{key} is {getattr(self, key)}, expected at least 1')
+        for key, largest in LARGEST.items():
+            if not 1 <= getattr(self, key) <= largest:
+                raise ConfigError(f'{key} is {getattr(self, key)}, expected 1 to {largest}')
         if self.feedforward % 2 or self.width % 2:
             raise ConfigError(f'width {self.width} and feedforward {self.feedforward} '
                               'must be even')

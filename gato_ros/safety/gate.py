@@ -18,6 +18,7 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.robot import RobotSpec
+from gato_ros.safety.damping import SLOWEST_S, Damper
 from gato_ros.safety.limits import Joints, Limits, clip
 from gato_ros.safety.workspace import Workspace
 
@@ -53,12 +54,16 @@ class SafetyGate:
                       gravity compensation and damping, a gripper without force drops the block.
                       With the interface position every joint keeps its place.
     blend             0 to 1: how much of a proposal counts; below 1 for a first contact
+    tick_s            longest time between two commands, which the gate's own damping must bear
 
     hold              bool[N]: the joints that keep their last command on a stop
+    damper            the gate's own damping; None where the robot's side damps
+
+    Raises ConfigError for settings that cannot be, and for a damping that is not stable.
     """
 
     def __init__(self, robot: RobotSpec, hold_controllers: Sequence[str] | None = None,
-                 blend: float = 1.0) -> None:
+                 blend: float = 1.0, tick_s: float = SLOWEST_S) -> None:
         if hold_controllers is None:
             hold_controllers = [name for name in robot.controllers if 'gripper' in name]
         for name in hold_controllers:
@@ -70,13 +75,13 @@ class SafetyGate:
         self.blend = blend
         self._names = robot.joint_names
         self._range_low, self._range_high = robot.command_low, robot.command_high
-        self._limits, self.workspace = Limits(robot), Workspace(robot)
+        self.workspace = Workspace(robot)
         self._boxed = self.workspace.bounded and robot.interface != 'position'
         self._slew = np.array([joint.slew for joint in robot.joints])
         self.hold = np.array([joint.controller in hold_controllers
                                or robot.interface == 'position' for joint in robot.joints])
-        damping = np.array([joint.damping for joint in robot.joints])
-        self._damping = np.where(self.hold, 0.0, damping) if robot.damped_by == 'gate' else None
+        self.damper = Damper(robot, self.hold, tick_s) if robot.damped_by == 'gate' else None
+        self._limits = Limits(robot, self.damper.brake if self.damper else None)
         self._zero = np.zeros(len(self._names))
         self._sent = self._zero
         self._rest = self._zero  # what a blend of 0 sends
@@ -96,19 +101,20 @@ class SafetyGate:
         self._sent = self._rest = np.array(values, np.float64)
 
     def check(self, effort: Sequence[float] | np.ndarray, dt: float,
-              joints: Joints | None = None) -> Command:
+              joints: Joints | None = None, age_s: float = 0.0) -> Command:
         """Limit ``effort`` to what may be sent ``dt`` after the last command, or refuse it.
 
         effort  float[N] in the robot's joint order
         dt      seconds since the last command, finite and not negative
         joints  where the joints are; None: position, speed and workspace are not looked at
+        age_s   seconds since that arrived, which the gate's own damping must not exceed
         """
         fault = self.fault(effort, dt)
         if fault:
             return self.stop(fault)
         wanted = np.asarray(effort, np.float64)
         target = wanted if self.blend == 1.0 else self._rest + self.blend * (wanted - self._rest)
-        sent, damping, limited = self._move(target, dt, joints)
+        sent, damping, limited = self._move(target, dt, joints, age_s)
         self._sent = sent
         if np.array_equal(sent, wanted):
             return Command(sent.copy(), damping)
@@ -120,9 +126,9 @@ class SafetyGate:
         return Command(self._sent.copy(), self._zero, (reason,), refused=True)
 
     def settle(self, target: np.ndarray, dt: float, reason: str,
-               joints: Joints | None = None) -> Command:
+               joints: Joints | None = None, age_s: float = 0.0) -> Command:
         """Go from what was sent towards ``target`` float64[N] as fast as all limits allow."""
-        self._sent, damping, _ = self._move(target, dt, joints)
+        self._sent, damping, _ = self._move(target, dt, joints, age_s)
         return Command(self._sent.copy(), damping, (reason,), refused=True)
 
     def fault(self, effort: Sequence[float] | np.ndarray, dt: float) -> str:
@@ -142,15 +148,15 @@ class SafetyGate:
                if not math.isfinite(value)]
         return f'the effort of {", ".join(bad)}, expected finite numbers'
 
-    def _move(self, target: np.ndarray, dt: float, joints: Joints | None
+    def _move(self, target: np.ndarray, dt: float, joints: Joints | None, age_s: float
               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return what may be sent, the damping in it, and what it is before the slew rate."""
         damping = self._zero
         if joints is not None:
             if self._boxed:
                 target = self.workspace.inward(target, joints.positions)
-            if self._damping is not None:
-                damping = -self._damping * joints.velocities
+            if self.damper is not None:
+                damping = self.damper.torque(joints, age_s)
                 target = target + damping
         low, high = self._limits.at(joints)
         limited = clip(target, low, high)

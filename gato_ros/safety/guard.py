@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from gato_ros.robot import RobotSpec
+from gato_ros.safety.damping import SLOWEST_S
 from gato_ros.safety.gate import Command, SafetyGate
 from gato_ros.safety.limits import Joints, Limits
 from gato_ros.safety.machine import Machine, State
@@ -38,12 +39,14 @@ class GuardSettings:
     lock_step   physics waits for each answer: silence is no danger, and a period passes between
                 two proposals whatever the clock says
     deadline_s  longest time between two ticks
+    tick_s      time between two ticks, as planned; the gate's own damping must bear it
     """
 
     command_max_age_s: float = 0.1
     heartbeat_max_age_s: float = 0.06
     observation_max_age_s: float = 0.3
     deadline_s: float = 0.05
+    tick_s: float = SLOWEST_S
     stop: Literal['ramp', 'hold'] = 'ramp'
     blend: float = 1.0
     simulation: bool = False
@@ -55,10 +58,11 @@ class Guard:
 
     def __init__(self, robot: RobotSpec, settings: GuardSettings,
                  hold_controllers: Sequence[str] | None = None) -> None:
-        self.gate = SafetyGate(robot, hold_controllers, settings.blend)
+        self.gate = SafetyGate(robot, hold_controllers, settings.blend, settings.tick_s)
         self.machine = Machine()
         self.joint_states = Source(robot.joint_states_topic, robot.joint_states_max_age_s,
-                                   "joint_states_max_age_s in the robot's YAML file")
+                                   "joint_states_max_age_s in the robot's YAML file",
+                                   robot.disorder_s)
         self.heartbeat = Source('policy/heartbeat', settings.heartbeat_max_age_s,
                                 'heartbeat_max_age_s of the safety node')
         self.trouble = ''  # found by whoever runs the guard; '' when there is none
@@ -68,7 +72,10 @@ class Guard:
         self._source_limits = {c.topic: c.max_age_s for c in robot.cameras}
         self._source_limits[robot.joint_states_topic] = robot.joint_states_max_age_s
         self._period_s = 1.0 / robot.rate_hz
+        self._damper = self.gate.damper
         self._spring = np.where(self.gate.hold, 0.0, robot.scale / HOLD_RAD)
+        if self._damper is not None:
+            self._spring = np.minimum(self._spring, self._damper.spring)
 
         self._joints: Joints | None = None
         self._still = 0  # messages with the same positions while a velocity is not zero
@@ -93,6 +100,8 @@ class Guard:
     def observe(self, joints: Joints | None, stamp_ns: int, now_s: float,
                 problem: str = '') -> None:
         """Take a joint state, finite and in the robot's order; None with what is wrong with it."""
+        if self.joint_states.overtaken(stamp_ns):
+            return
         if joints is not None:
             self._still = self._still + 1 if (
                 self._joints is not None and np.abs(joints.velocities).max() > MOVING
@@ -102,14 +111,21 @@ class Guard:
                            'while a joint says that it moves')
         self._joints, self._joints_say = joints, problem
         self._place_says = '' if joints is None else self._place_problem(joints)
+        if joints is not None and self._damper is not None:
+            self._damper.watch(joints.positions, now_s)
         self.joint_states.arrived(stamp_ns, now_s)
+
+    def distrust(self, problem: str) -> None:
+        """Take note of a joint state that could not even be read."""
+        self._joints, self._joints_say = None, problem
 
     def beat(self, problem: str, ages_s: Mapping[str, float], now_s: float) -> None:
         """Take the policy's heartbeat: what is wrong with it, and how old its sources are."""
         self.heartbeat.arrived(round(now_s * 1e9), now_s)
+        limits = {topic: self._source_limits.get(topic, float('inf')) for topic in ages_s}
         old = [f'{topic}: the policy last saw it {age:.3f} s ago, expected within '
-               f'{self._source_limits[topic]:g} s' for topic, age in ages_s.items()
-               if not age <= self._source_limits.get(topic, float('inf'))]
+               f'{limits[topic]:g} s' for topic, age in ages_s.items()
+               if not age <= limits[topic]]
         self._policy_says = problem or (old[0] if old else '')
 
     def propose(self, effort: Sequence[float] | np.ndarray, stamp_ns: int,
@@ -136,7 +152,9 @@ class Guard:
         dt = (self._period_s if self._settings.lock_step
               else min(since_s, self._period_s) if self._trusting else self._elapsed(now_s))
         self._tick_s = now_s
-        self._command = self.gate.check(self._target, dt, self._fresh_joints(now_s))
+        self._command = self.gate.check(self._target, dt, self._fresh_joints(now_s),
+                                        self.joint_states.age_s(now_s))
+        self._note(now_s, dt)
         return self._command
 
     def refuse(self, reason: str, now_s: float) -> Command:
@@ -180,26 +198,33 @@ class Guard:
             return self._command
         dt = self._elapsed(now_s)
         self._tick_s = now_s
-        joints = self._fresh_joints(now_s)
+        joints, age = self._fresh_joints(now_s), self.joint_states.age_s(now_s)
         problem = self.problem(now_s)
         self.machine.look(problem)
         self._begin_stop(now_s)
         if self.state is State.ENABLED:
             self._command = (
                 self.gate.settle(self.gate.stop_command, dt, 'no proposal since it was enabled',
-                                 joints) if self._target is None
-                else self.gate.check(self._target, dt, joints))
+                                 joints, age) if self._target is None
+                else self.gate.check(self._target, dt, joints, age))
+            self._note(now_s, dt)
             return self._command
         if self._waiting_for_place() and joints is None:
             return None
         self._take_place(joints)
         target = self._stop_target(joints)
         reason = self.machine.fault or problem or f'the gate is {self.state.value}'
-        self._command = self.gate.settle(target, dt, reason, joints)
+        self._command = self.gate.settle(target, dt, reason, joints, age)
+        self._note(now_s, dt)
         if self.state is State.STOPPING and (now_s - self._stopped_s > SETTLED_S or np.allclose(
                 self._command.residual, target, atol=1e-9)):
             self.machine.at_rest()
         return self._command
+
+    def left(self, now_s: float) -> None:
+        """Note that a command has just left: from then on counts what the next may change."""
+        if self._tick_s is not None:
+            self._tick_s = max(self._tick_s, now_s)
 
     def problem(self, now_s: float) -> str:
         """Return the first thing that forbids motion now, '' when there is none."""
@@ -207,6 +232,8 @@ class Guard:
 
     def problems(self, now_s: float) -> Iterator[str]:
         """Name all that forbids motion now; the first explains the others best."""
+        if self._damper is not None and self._damper.problem and not self._trusting:
+            yield self._damper.problem
         if now_s - self._late_s < BACK_S:
             yield self._late
         if self.refusal:
@@ -280,7 +307,8 @@ class Guard:
         """Return float64[N]: the command that a stop leads to."""
         rest = self.gate.stop_command
         if (self._settings.stop == 'ramp' or self._held is None or joints is None
-                or self._robot.interface != 'effort'):
+                or self._robot.interface != 'effort'
+                or (self._damper is not None and self._damper.problem)):
             return rest
         return rest + self._spring * (self._held - joints.positions)
 
@@ -304,6 +332,11 @@ class Guard:
             self._late_s = now_s
             self._late = (f'the gate itself stood still for {gap:.3f} s, expected a tick within '
                           f'{self._settings.deadline_s:g} s (deadline_s of the safety node)')
+
+    def _note(self, now_s: float, dt: float) -> None:
+        """Let what the damping does to the arm be judged."""
+        if self._damper is not None:
+            self._damper.tick(now_s, self._command.damping, self._command.residual, dt)
 
     def _told(self, reason: str) -> Command:
         """Return the newest command as a refusal's answer."""

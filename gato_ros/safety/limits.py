@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,12 @@ class Limits:
 
     Without a joint state they are the command's range. With one, near a position limit the side
     that pushes further out closes, and above the speed limit the command must brake.
+
+    brake  returns float64[N]: so much for each rad/s at most, where more would shake the arm
     """
 
-    def __init__(self, robot: RobotSpec) -> None:
+    def __init__(self, robot: RobotSpec, brake: Callable[[], np.ndarray] | None = None) -> None:
+        self._brake = brake
         joints = robot.joints
         self.low, self.high = robot.command_low, robot.command_high
         self._position = robot.interface == 'position'
@@ -67,8 +71,12 @@ class Limits:
         below = clip((joints.positions - self._lowest) / self._fade - 1.0, 0.0, 1.0)
         up = np.where(self._guarded, np.minimum(up, above), up)
         down = np.where(self._guarded, np.minimum(down, below), down)
-        high = self.high * up
-        return np.minimum(self.low * down, high), high
+        low, high = self.low * down, self.high * up
+        if self._brake is not None:
+            braking = -self._brake() * speed
+            high = np.where(up < 0.0, np.maximum(high, braking), high)
+            low = np.where(down < 0.0, np.minimum(low, braking), low)
+        return np.minimum(low, high), high
 
     def runaway(self, joints: Joints) -> int | None:
         """Return the first joint that is a quarter faster than its limit, or None."""

@@ -10,19 +10,28 @@ class Source:
     """One source of messages.
 
     max_age_s   since the arrival of the newest message that brought a new stamp
+    disorder_s  a message whose stamp is older than the newest by less has been overtaken, no more
     duplicates  messages so far whose stamp had come before
     """
 
-    def __init__(self, name: str, max_age_s: float, limit_set_in: str) -> None:
+    def __init__(self, name: str, max_age_s: float, limit_set_in: str,
+                 disorder_s: float = 0.0) -> None:
         self.name, self.max_age_s, self._set_in = name, max_age_s, limit_set_in
+        self._disorder_ns = round(disorder_s * 1e9)
         self.duplicates = 0
         self.stamp_ns: int | None = None
         self._new_s = -float('inf')  # steady arrival of the newest stamp
         self._jump, self._jump_s = '', -float('inf')
 
+    def overtaken(self, stamp_ns: int) -> bool:
+        """Whether a message with this stamp comes behind a newer one of the same time."""
+        return self.stamp_ns is not None and 0 < self.stamp_ns - stamp_ns < self._disorder_ns
+
     def arrived(self, stamp_ns: int, now_s: float) -> str:
         """Note a message; return a sentence when its stamp cannot be right, otherwise ''."""
         jump = ''
+        if self.overtaken(stamp_ns):
+            return ''
         if self.stamp_ns is not None:
             step_s = (stamp_ns - self.stamp_ns) * 1e-9
             if step_s == 0.0:

@@ -21,6 +21,12 @@ from gato_ros.tools.commands.graph import demo, teleop
 from gato_ros.tools.commands.play import play
 from gato_ros.tools.commands.tokens import tokens
 from gato_ros.tools.commands.train import train
+from gato_ros.tools.console import LINE, any_terminal
+from gato_ros.untrusted import plain
+
+# What folders and names of the machine can be wrong in; anything else is a fault of ours.
+REFUSED_BY_SYSTEM = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOENT,
+                     errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO)
 
 app = typer.Typer(help='One transformer for cameras, joints and words, in a ROS 2 package.',
                   no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -38,13 +44,14 @@ app.add_typer(exchange.imports, name='import')
 
 def main() -> None:
     """Run the program: an error made for people becomes one sentence and exit status 2."""
+    any_terminal()
     try:
         app(prog_name='gato-ros')
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        typer.secho(sentence, fg=typer.colors.RED, err=True)
+        typer.secho(plain(sentence, LINE), fg=typer.colors.RED, err=True)
         sys.exit(2)
 
 
@@ -61,6 +68,8 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (f'{error.filename or "a file"} cannot be written: {error.strerror}; what is '
                 'finished is kept, so make room and give the command again')
+    if isinstance(error, OSError) and error.filename and error.errno in REFUSED_BY_SYSTEM:
+        return f'{error.filename} cannot be used: {error.strerror}'
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,7 +11,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gato_ros.config import ConfigError, to_dict
+from gato_ros.untrusted import plain
 
+LINE = 2000  # characters that a command prints on one
 T = TypeVar('T')
 
 Robot = Annotated[str, typer.Option(help='Name in config/robots, or a YAML file.',
@@ -44,3 +47,19 @@ def progress(episodes: Iterable[T], total: int) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import track
     yield from track(episodes, 'episodes', total, console=Console(stderr=True))
+
+
+def say(text: object) -> None:
+    """Print one line without escape sequences."""
+    typer.echo(plain(str(text), LINE))
+
+
+def warn(text: object) -> None:
+    """Print one line on stderr: what a person must know beside the result."""
+    typer.secho(plain(str(text), LINE), err=True)
+
+
+def any_terminal() -> None:
+    """Replace characters that the terminal's encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]

@@ -104,6 +104,14 @@ class Page:
         self.do('Input.dispatchKeyEvent', type='keyDown' if down else 'keyUp', key=key, code=code,
                 windowsVirtualKeyCode=13 if key == 'Enter' else ord(key.upper()), **more)
 
+    def strike(self, code: str, letter: str, down: bool, modifiers: int = 0) -> None:
+        """Press or release the key at a place of the keyboard, which says ``letter`` by layout.
+
+        modifiers  1 Alt, 2 Ctrl, 4 Meta, 8 Shift, added up
+        """
+        self.do('Input.dispatchKeyEvent', type='keyDown' if down else 'keyUp', key=letter,
+                code=code, modifiers=modifiers)
+
     def touch(self, *selectors: str) -> None:
         """Have a finger on each of these elements, and nowhere else."""
         points = []

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from gato_ros.episodes.recordings.mcap_file import read_about
 from gato_ros.episodes.recordings.session import Session
 from gato_ros.nodes import MODULES
 from gato_ros.nodes.common import convert, qos
-from gato_ros.nodes.teleoperation.cockpit import Cockpit
+from gato_ros.nodes.teleoperation.cockpit import BURST, PAGES, WAITING, Cockpit
 from gato_ros.nodes.teleoperation.teleop_node import TeleopNode
 from gato_ros.robot import load_robot
 
@@ -66,15 +67,28 @@ async def socket_status(address: str, **headers: str) -> int:
             return error.status
 
 
+def socket_at(address: str) -> tuple[str, dict[str, str]]:
+    """Return where the page of a cockpit's address has its socket, and what it says of itself."""
+    base, _, query = address.partition('/?')
+    return f'{base}/socket?{query}', {'Origin': base}
+
+
+def socket_of(cockpit: Cockpit) -> tuple[str, dict[str, str]]:
+    return socket_at(cockpit.address)
+
+
 def test_strangers_stay_outside(cockpit: Cockpit, node: TeleopNode) -> None:
     own = f'127.0.0.1:{cockpit.port}'
-    page, socket = f'http://{own}/', f'http://{own}/socket'
+    page, socket = cockpit.address, socket_of(cockpit)[0]
+    assert page.startswith(f'http://{own}/?token=') and len(page.partition('=')[2]) > 20
     assert asyncio.run(status(page)) == 200
+    assert asyncio.run(status(f'http://{own}/')) == 403  # another user of this machine
+    assert asyncio.run(socket_status(f'http://{own}/socket', Origin=f'http://{own}')) == 403
     assert asyncio.run(status(page, Host='evil.example')) == 403  # a name that was bound anew
     assert asyncio.run(socket_status(socket, Origin=f'http://{own}')) == 101
     assert asyncio.run(socket_status(socket, Origin='https://evil.example')) == 403
     assert asyncio.run(socket_status(socket)) == 403
-    assert asyncio.run(status(f'{page}../spec.py')) == 404
+    assert asyncio.run(status(f'http://{own}/../spec.py')) == 404
     wide = Cockpit(node, '0.0.0.0', port=0)
     try:
         assert '?token=' in wide.address
@@ -91,7 +105,7 @@ def test_strangers_stay_outside(cockpit: Cockpit, node: TeleopNode) -> None:
 
 
 def test_two_pages_and_nonsense(cockpit: Cockpit, node: TeleopNode) -> None:
-    own = f'http://127.0.0.1:{cockpit.port}'
+    address, headers = socket_of(cockpit)
 
     async def answer(socket: Any) -> str:
         async for message in socket:
@@ -104,8 +118,8 @@ def test_two_pages_and_nonsense(cockpit: Cockpit, node: TeleopNode) -> None:
     async def talk() -> None:
         push = {'type': 'wish', 'wish': {'linear': [1, 0, 0]}}
         async with aiohttp.ClientSession() as session:
-            one = await session.ws_connect(f'{own}/socket', headers={'Origin': own})
-            two = await session.ws_connect(f'{own}/socket', headers={'Origin': own})
+            one = await session.ws_connect(address, headers=headers)
+            two = await session.ws_connect(address, headers=headers)
 
             async def hold() -> None:
                 while not one.closed:
@@ -123,15 +137,24 @@ def test_two_pages_and_nonsense(cockpit: Cockpit, node: TeleopNode) -> None:
                              '{"type": "ask", "what": "rm"}'):
                 await two.send_str(nonsense)
                 assert 'which cannot be done' in await answer(two), nonsense
-            await two.send_json({'type': 'ask', 'what': 'record'})
-            assert await answer(two) == 'nobody offers recorder/start: its node does not run'
             holder = node.control.holder
-            assert holder
+            for wish in ({'type': 'ask', 'what': 'record'}, {'type': 'ask', 'what': 'clear'},
+                         {'type': 'policy', 'on': True}, {'type': 'prompt', 'words': 'x'},
+                         {'type': 'ask', 'what': 'scene'}, {'type': 'remark', 'words': 'x'}):
+                await two.send_json(wish)
+                assert await answer(two) == (
+                    f'{holder} has control, expected nobody: it must be given back first')
+            await two.send_json({'type': 'ask', 'what': 'stop'})  # everybody may
+            assert await answer(two) == 'nobody offers safety/stop: its node does not run'
+            assert not node.policy_on
+            holder = node.control.holder or holder
             holding.cancel()
             await one.close()  # as a tab that is closed
             await come_true(lambda: node.control.holder == '' and node.control.wish() is None)
             await two.send_json(push)
             await come_true(lambda: node.control.holder not in ('', holder))
+            await two.send_json({'type': 'ask', 'what': 'record'})  # now it is for it to say
+            assert await answer(two) == 'nobody offers recorder/start: its node does not run'
             await two.close()
     asyncio.run(talk())
 
@@ -143,11 +166,12 @@ def test_sentences_are_those_of_the_recordings_and_of_the_checkpoint(
         session.start(sentence)
         session.save(outcome)
     (tmp_path / 'demos' / 'torn.mcap').touch()
-    address = page_of(processes.node('teleop_node', web=True, port=0, folder=tmp_path / 'demos'))
+    where, headers = socket_at(page_of(processes.node('teleop_node', web=True, port=0,
+                                                      folder=tmp_path / 'demos')))
 
     async def offers(wanted: Callable[[list[str]], bool]) -> list[str]:
         async with aiohttp.ClientSession() as session, session.ws_connect(
-                f'{address}socket', headers={'Origin': address.rstrip('/')}) as socket:
+                where, headers=headers) as socket:
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.TEXT:
                     found = json.loads(message.data)
@@ -164,15 +188,15 @@ def test_sentences_are_those_of_the_recordings_and_of_the_checkpoint(
 
 
 def test_two_robots_in_one_graph_are_told_apart(bench: Bench, processes: Processes) -> None:
-    address = page_of(processes.start(
+    address, headers = socket_at(page_of(processes.start(
         '-m', MODULES['teleop_node'], '--ros-args', '-r', '__ns:=/left', '-p', 'web:=true', '-p',
-        'port:=0'))
+        'port:=0')))
     publisher = bench.publisher(DiagnosticArray, '/diagnostics', qos.EVENTS)
     until(publisher.get_subscription_count, what='the page')
 
     async def read() -> dict[str, str]:
         async with aiohttp.ClientSession() as session, session.ws_connect(
-                f'{address}socket', headers={'Origin': address.rstrip('/')}) as socket:
+                address, headers=headers) as socket:
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.TEXT:
                     found = json.loads(message.data)
@@ -186,6 +210,42 @@ def test_two_robots_in_one_graph_are_told_apart(bench: Bench, processes: Process
     assert asyncio.run(asyncio.wait_for(read(), 60)) == {
         'safety': 'it is left/safety', '/safety': 'it is safety',
         '/right/safety': 'it is right/safety'}
+
+
+def test_no_page_starves_another(cockpit: Cockpit, node: TeleopNode) -> None:
+    """One floods, others are open, one asks for what does not answer: it is heard all the same."""
+    address, headers = socket_of(cockpit)
+
+    async def talk() -> None:
+        async with aiohttp.ClientSession() as session:
+            flood = await session.ws_connect(address, headers=headers)
+            with suppress(ConnectionError, aiohttp.ClientConnectionError):
+                for _ in range(20 * BURST):
+                    await flood.send_json({'type': 'drawn', 'arrived_s': 1e308})
+            while (await flood.receive()).type != aiohttp.WSMsgType.CLOSE:
+                pass
+            assert flood.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
+            pages = [await session.ws_connect(address, headers=headers) for _ in range(PAGES)]
+            assert await asyncio.to_thread(
+                lambda: asyncio.run(socket_status(address, **headers))) == 503
+            one = pages[0]
+            for _ in range(WAITING + 1):
+                await one.send_json({'type': 'ask', 'what': 'save'})
+            await one.send_json({'type': 'wish', 'wish': {'linear': [1, 0, 0]}})
+            await come_true(lambda: node.control.wish() is not None)  # it waits for nobody
+            await one.send_json({'type': 'release'})
+            began = time.monotonic()
+            await come_true(lambda: not node.control.holder)
+            assert time.monotonic() - began < 5.0
+            for page in pages:
+                await page.close()
+
+    bench_service = node.create_service(SetBool, 'recorder/save', lambda _, response: (
+        time.sleep(0.1), response)[1])
+    try:
+        asyncio.run(talk())
+    finally:
+        node.destroy_service(bench_service)
 
 
 async def come_true(condition: Callable[[], Any]) -> None:
@@ -316,12 +376,13 @@ def test_a_sentence_or_a_demonstration_is_chosen_in_the_page(
 @pytest.mark.slow
 def test_a_page_that_wants_control_too_is_told_who_has_it(
         cockpit: Cockpit, node: TeleopNode, tmp_path: Path) -> None:
-    own, holding = f'http://127.0.0.1:{cockpit.port}', threading.Event()
+    holding = threading.Event()
+    address, headers = socket_of(cockpit)
     holding.set()
 
     async def hold() -> None:
         async with aiohttp.ClientSession() as session:
-            other = await session.ws_connect(f'{own}/socket', headers={'Origin': own})
+            other = await session.ws_connect(address, headers=headers)
             while holding.is_set():
                 await other.send_json({'type': 'wish', 'wish': {'linear': [0, 0, 1]}})
                 await asyncio.sleep(0.02)
@@ -332,7 +393,7 @@ def test_a_page_that_wants_control_too_is_told_who_has_it(
     browser = Browser(tmp_path / 'browser')
     try:
         first = until(lambda: node.control.holder, what='the first page')
-        page = browser.open(own)
+        page = browser.open(cockpit.address)
         until(lambda: page.text('holder') == f'{first} has control.', what='who has control')
         page.key(' ', True)
         page.key('s', True)
@@ -368,7 +429,7 @@ def test_fingers_a_gamepad_and_the_next_scene(
 
     browser = Browser(tmp_path / 'browser')
     try:
-        page = browser.open(f'http://127.0.0.1:{cockpit.port}')
+        page = browser.open(cockpit.address)
         until(lambda: page.text('holder') == 'Nobody has control.', what='the page')
         page.do('Emulation.setTouchEmulationEnabled', enabled=True, maxTouchPoints=5)
         page.touch('#enable')
@@ -392,6 +453,85 @@ def test_fingers_a_gamepad_and_the_next_scene(
         until(lambda: not page.value('document.getElementById("scene").hidden'), what='the button')
         page.press('#scene')
         until(lambda: asked and 'the next scene begins' in page.text('log'), what='the answer')
+    finally:
+        browser.close()
+
+
+# What happens while space and the key at W are held: each must leave the arm at rest.
+LETTING_GO = {
+    'the letter changed with the layout': [('strike', 'KeyW', 'ц', False)],
+    'the letter became another with AltGr': [('strike', 'AltRight', 'AltGraph', True)],
+    'Cmd, after which no release of a letter is told': [('strike', 'MetaLeft', 'Meta', True, 4)],
+    'Ctrl': [('strike', 'ControlLeft', 'Control', True, 2)],
+    'space alone': [('strike', 'Space', ' ', False)],
+    'blur': [('value', 'window.dispatchEvent(new Event("blur"))')],
+    'a hidden page': [('value', 'Object.defineProperty(document, "hidden", { value: true, '
+                       'configurable: true }); document.dispatchEvent(new Event('
+                       '"visibilitychange")); delete document.hidden')],
+    'a field': [('value', 'document.getElementById("words").focus()')],
+    'a menu': [('value', 'window.dispatchEvent(new Event("contextmenu"))')],
+    'reload': [('do', 'Page.reload')],
+}
+
+
+def still(node: TeleopNode) -> bool:
+    wish = node.control.wish()
+    return wish is None or not np.any([*wish.linear, *wish.angular, wish.gripper])
+
+
+@chromium
+@pytest.mark.slow
+def test_a_key_let_go_in_any_way_is_rest_and_stays_so(cockpit: Cockpit, node: TeleopNode,
+                                                      tmp_path: Path) -> None:
+    browser = Browser(tmp_path / 'browser')
+    try:
+        page = browser.open(cockpit.address)
+        for name, deeds in LETTING_GO.items():
+            until(lambda: page.text('holder') == 'Nobody has control.', what='the page')
+            page.strike('Space', ' ', True)
+            page.strike('KeyW', 'w', True)
+            until(lambda: (wish := node.control.wish()) and wish.linear == (1, 0, 0), what=name)
+            began = time.monotonic()
+            for method, *values in deeds:
+                getattr(page, method)(*values)
+            until(lambda: still(node), what=f'rest after {name}')
+            print(f'{name}: rest {1e3 * (time.monotonic() - began):.0f} ms after the event')
+            page.value('document.activeElement.blur()')
+            for code in ('KeyW', 'Space', 'AltRight', 'MetaLeft', 'ControlLeft'):
+                page.strike(code, 'x', False)
+            page.strike('Space', ' ', True)  # the enable bar alone moves nothing
+            for _ in range(20):
+                assert still(node), name
+                time.sleep(0.01)
+            page.strike('Space', ' ', False)
+    finally:
+        browser.close()
+
+
+@chromium
+@pytest.mark.slow
+def test_a_gamepad_that_comes_back_pressed_must_be_let_go_first(
+        cockpit: Cockpit, node: TeleopNode, tmp_path: Path) -> None:
+    browser = Browser(tmp_path / 'browser')
+    try:
+        page = browser.open(cockpit.address)
+        until(lambda: page.text('holder') == 'Nobody has control.', what='the page')
+        page.value("""window.stick = (index, on) => ({ index, id: 'pad', connected: true,
+            axes: [0, -1, 0, NaN], buttons: [0, 0, 0, 0, on].map(pressed => ({ pressed })) });
+            window.shown = stick(0, true); navigator.getGamepads = () => [window.shown]""")
+        until(lambda: (wish := node.control.wish()) and wish.linear == (1, 0, 0), what='a push')
+        page.value('window.shown = null')
+        until(lambda: still(node) and not node.control.holder, what='rest')
+        page.value('window.shown = stick(0, true)')
+        for _ in range(30):
+            assert still(node)
+            time.sleep(0.01)
+        page.value('window.shown = stick(0, false)')
+        time.sleep(0.2)
+        page.value('window.shown = stick(0, true)')
+        until(lambda: not still(node), what='a push anew')
+        page.value('window.dispatchEvent(new Event("blur"))')
+        until(lambda: still(node), what='rest')
     finally:
         browser.close()
 

@@ -53,12 +53,16 @@ def test_a_person_takes_over_in_the_demos_page_and_it_ends_by_itself(
     demo = processes.start('-c', 'from gato_ros.tools.graph.demo import run_demo; '
                            f'run_demo(seeds=[3, 4], checkpoint="{checkpoint}", out="{tmp_path}", '
                            'time_limit_s=5.0, cockpit="127.0.0.1")')
-    own = until(lambda: re.search(r'cockpit: (http://127.0.0.1:[0-9]+)/\n', demo.log.read_text()),
-                what='the link')[1]
+    own, token = until(lambda: re.search(r'cockpit: (http://127.0.0.1:[0-9]+)/\?token=(\S+)\n',
+                                         demo.log.read_text()), what='the link').groups()
+
+    told = [file for file in (tmp_path / 'log').rglob('*.log') if token in file.read_text()]
+    assert told and not any(file.stat().st_mode & 0o077 for file in told)  # its user's alone
 
     async def push() -> None:
         async with aiohttp.ClientSession() as session:
-            page = await session.ws_connect(f'{own}/socket', headers={'Origin': own})
+            page = await session.ws_connect(f'{own}/socket?token={token}',
+                                            headers={'Origin': own})
             while demo.log.read_text().count('seed ') < 1:
                 await page.send_json({'type': 'wish', 'wish': {'linear': [0, 0, 1]}})
                 await asyncio.sleep(0.02)

@@ -123,14 +123,15 @@ class Freeze:
 
 
 class Reorder:
-    """Each second message before the one that came before it."""
+    """So many messages at a time, the last of them first."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 2) -> None:
         self._kept: list = []
+        self._count = count
 
     def __call__(self, msg: Any) -> list:
         self._kept.append(msg)
-        if len(self._kept) < 2:
+        if len(self._kept) < self._count:
             return []
         out, self._kept = self._kept[::-1], []
         return out
@@ -155,7 +156,8 @@ INPUT_FAULTS = {
     'joints frozen': ('joint_states', lambda: Freeze(False), 'joint_states: nothing new'),
     'joints frozen, stamped anew': ('joint_states', lambda: Freeze(True),
                                     'joint_states: the same positions'),
-    'joints reordered': ('joint_states', Reorder, 'joint_states: the stamps jump back'),
+    'joints reordered': ('joint_states', lambda: Reorder(10),
+                         'joint_states: the stamps jump back'),
     'joints from the future': ('joint_states', lambda: shift(HOUR_NS),
                                'joint_states: the stamps jump ahead'),
     'joints of an hour ago': ('joint_states', lambda: shift(-HOUR_NS),
@@ -213,6 +215,30 @@ def test_shuffled_joints_and_repeated_messages_are_no_fault(plant: Plant) -> Non
     plant.named('joint_states: a stamp came twice', moment)
     until(lambda: FRONT in plant.value('policy', 'duplicates'), what='the count of pictures')
     plant.recover()  # at once, if the machine has not been busy
+
+
+def test_a_second_driver_on_joint_states_and_a_little_disorder_are_no_fault(plant: Plant) -> None:
+    """A gripper's joint states between the arm's, with clocks that differ; two that overtake."""
+    pairs = Reorder(2)
+
+    def beside(msg: Any) -> list:
+        out = []
+        for own in pairs(msg):
+            ns = convert.to_ns(own.header.stamp)
+            for lead_ms in (-2, 2, -10**6, 10**6):
+                other = JointState(name=['other_gripper'], position=[0.0], velocity=[0.0])
+                other.header.stamp = convert.to_stamp(max(0, ns + lead_ms * 1_000_000))
+                out.append(other)
+            out.append(own)
+        return out
+
+    plant.spoil['joint_states'] = beside
+    plant.recover()
+    time.sleep(1.0 * SLOW)
+    plant.wire.clear()
+    plant.said.clear()
+    until(lambda: plant.state() in ('enabled', 'fault') and len(plant.said) > 5, what='a report')
+    assert not any('jump' in s.message for _, m in plant.said for s in m.status)
 
 
 def test_a_second_publisher_on_the_wire_is_a_fault(plant: Plant, bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,6 +124,41 @@ def test_an_answered_message_that_comes_again_is_told() -> None:
     inputs.use(inputs.pick())
     feed(inputs, front=50)
     assert inputs.take_repeat() and not inputs.take_repeat()
+
+
+@pytest.mark.parametrize('lead_ms', [-20, -2, 0, 2, 10_000])
+def test_another_driver_on_joint_states_is_passed_over(lead_ms: int) -> None:
+    """A gripper that is no part of the robot, 2 ms beside the arm, or with a clock of its own."""
+    inputs = Inputs(ROBOT, settle_s=0.0)
+    epochs = set()
+    for period in range(1, 21):
+        ms = 50 * period
+        for at in range(ms - 40, ms + 10, 10):
+            arm = convert.from_joints(ROBOT.joint_names, np.zeros(8), np.zeros(8), at * MS)
+            other = convert.from_joints(['other_gripper'], np.zeros(1), np.zeros(1),
+                                        max(0, at + lead_ms) * MS)
+            inputs.put_joints(arm)
+            inputs.put_joints(other)
+        feed(inputs, front=ms, wrist=ms)
+        snapshot = inputs.pick()
+        assert list(snapshot.joints.value.name) == list(ROBOT.joint_names)
+        assert snapshot.joints.stamp_ns == ms * MS
+        epochs.add(snapshot.epoch)
+        inputs.use(snapshot)
+    assert len(epochs) == 1 and 'jump' not in inputs.problem()
+
+
+def test_messages_that_overtake_each_other_are_put_in_order() -> None:
+    inputs = Inputs(ROBOT, settle_s=0.0)
+    for ms in (50, 49, 70, 60, 80):
+        feed(inputs, joints=ms)
+    feed(inputs, front=60, wrist=60)
+    snapshot = inputs.pick()
+    assert snapshot.joints.stamp_ns == 60 * MS and snapshot.epoch == 0
+    assert 'jump' not in inputs.problem()
+    feed(inputs, joints=30)  # 50 ms before the newest: another time
+    assert inputs.pick() is None or inputs.pick().epoch == 1
+    assert 'joint_states: the stamps jump back by 0.050 s' in inputs.problem()
 
 
 def run_pace(arrivals: list[tuple[float, float]], busy_s: float = 0.01) -> tuple[list, int]:

@@ -19,7 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from gato_ros.episodes.episode import read_slice
 from gato_ros.episodes.recordings.bag import import_bag
-from gato_ros.episodes.recordings.mcap_file import raw_messages, read_about, reading, summary_of
+from gato_ros.episodes.recordings.mcap_file import raw_messages, read_about
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.inputs import Inputs
 from gato_ros.nodes.recorder.listening import message_class
@@ -43,10 +43,9 @@ def call(bench: Bench, kind: type, name: str, **values: Any) -> Any:
 def recorded(file: Path) -> dict[str, list[Any]]:
     """Return topic -> messages, decoded by ROS itself: padding bytes mean nothing."""
     found: dict[str, list[Any]] = {}
-    with reading(file) as reader:
-        for schema, channel, message in raw_messages(reader, summary_of(reader, file), file):
-            found.setdefault(channel.topic.strip('/'), []).append(
-                deserialize_message(message.data, message_class(schema.name)))
+    for schema, channel, message in raw_messages(file):
+        found.setdefault(channel.topic.strip('/'), []).append(
+            deserialize_message(message.data, message_class(schema.name)))
     return found
 
 

@@ -74,6 +74,7 @@ class Fuzzer:
         draws = rng.random((steps, 9))
         scale = rng.choice([0.3, 3.0])
         home = place = self._place(guard)
+        speed = np.zeros(len(place))
         for index in range(steps):
             draw = draws[index]
             wild = draw[0] < wildness
@@ -85,7 +86,12 @@ class Fuzzer:
                 if draw[3] < 0.2:  # it strays, and now and then too far
                     place = place + rng.normal(0.0, 0.002, len(place)) * self._range
                     place += 0.005 * (home - place)
-                speed = rng.normal(0.0, 0.2 + 10 * wildness * draw[4]) * self._speed
+                drawn = rng.normal(0.0, 0.2 + 10 * wildness * draw[4]) * self._speed
+                if guard.gate.damper is None:
+                    speed = drawn
+                else:  # one that the gate damps has inertia, and goes where its speed says
+                    speed = 0.98 * speed + 0.2 * drawn
+                    place = place + 0.01 * speed + 0.02 * (home - place)
                 guard.observe(Joints(place, speed), stamp_ns, now_s)
             if index % 4 == 0 and draw[5] > wildness:
                 guard.beat('', {}, now_s)

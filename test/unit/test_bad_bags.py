@@ -123,7 +123,7 @@ def test_a_definition_in_the_file_is_not_trusted(tmp_path: Path) -> None:
     assert do_import(file).steps == STEPS
 
 
-@pytest.mark.parametrize('share', [0.0, 0.001, 0.01, 0.3, 0.5, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize('share', [0.001, 0.01, 0.3, 0.5, 0.9, 0.99, 0.9999])
 def test_a_truncated_file_is_one_sentence(tmp_path: Path, share: float) -> None:
     file = write(tmp_path / 'demo.mcap')
     data = file.read_bytes()
@@ -184,9 +184,10 @@ def test_a_file_that_would_fill_the_memory_is_one_sentence(
     assert recover(part).file is None
 
 
-def test_a_chunk_that_is_named_a_thousand_times_is_one_sentence(tmp_path: Path) -> None:
-    file = hostile(tmp_path / 'demo.mcap', '', bytes(100), 100, times=1000)
-    assert 'its index names a chunk twice, expected each once' in refusal(file)
+def test_an_index_is_compared_and_never_followed(tmp_path: Path) -> None:
+    """It names a chunk a thousand times; what is in the file counts."""
+    file = hostile(tmp_path / 'demo.mcap', '', bytes(99), 99, times=1000)
+    assert f'has no message on {FRONT}' in refusal(file)
 
 
 @pytest.mark.parametrize('options', [{}, {'compression': CompressionType.NONE,

@@ -93,6 +93,8 @@ FAULTS = {
                       'camera/front/image_raw: the policy last saw it 0.200 s ago'),
     'an age that is no number': (lambda b: b.ages.update({'camera/front/image_raw': math.nan}),
                                  'camera/front/image_raw: the policy last saw it nan s ago'),
+    'an age of what it does not know': (lambda b: b.ages.update({'elsewhere': math.nan}),
+                                        'elsewhere: the policy last saw it nan s ago'),
     'a value that is no number': (lambda b: b.effort.__setitem__(2, math.nan),
                                   'panda_joint3 is nan'),
     'a runaway joint': (lambda b: b.velocities.__setitem__(1, 3.0), 'panda_joint2 moves at 3'),
@@ -183,6 +185,19 @@ def test_a_stop_that_ramps_keeps_to_the_slew_rate() -> None:
     assert steps.max() > 1.0 and (bench.wire[-1][ARM] == 0).all()
 
 
+def test_slew_counts_from_when_the_last_command_has_left() -> None:
+    """One that was published late must not be followed by a large step a moment later."""
+    bench = Bench()
+    bench.enabled()
+    bench.effort = ROBOT.scale.copy()
+    bench.run(0.05)
+    before = bench.guard.tick(bench.now_s + 0.005).effort
+    bench.guard.left(bench.now_s + 0.034)
+    bench.guard.propose(-ROBOT.scale, round((bench.now_s + 0.036) * 1e9), bench.now_s + 0.036)
+    step = np.abs(bench.guard.tick(bench.now_s + 0.036).effort - before)
+    assert (step <= SLEW * 0.002 + 1e-9).all() and step.max() > 0
+
+
 def test_a_stop_that_holds_pushes_back_to_where_it_began() -> None:
     bench = Bench(stop='hold')
     bench.effort[:] = 2.0
@@ -195,7 +210,8 @@ def test_a_stop_that_holds_pushes_back_to_where_it_began() -> None:
 
 
 def test_a_gate_that_damps_opposes_motion_always() -> None:
-    bench = Bench(dataclasses.replace(ROBOT, damped_by='gate'))
+    bench = Bench(dataclasses.replace(ROBOT, damped_by='gate', joints=tuple(
+        dataclasses.replace(joint, inertia=100.0) for joint in ROBOT.joints)))
     bench.velocities[0] = 0.2
     command = bench.run(0.2)
     assert command.effort[0] == pytest.approx(-6.0) and abs(command.residual[0]) < 1e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from recordings import ROBOT, SENTENCE, original, record
 from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.prompts import load_prompt, read_prompt, sentence_of
+from gato_ros.episodes.prompts import lies_in, load_prompt, read_prompt, sentence_of
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.mcap_file import BagError
 from gato_ros.model.architecture import load_architecture
@@ -107,3 +108,30 @@ def test_what_cannot_be_read_is_named(prompt: str, checkpoint: Path, sentence: s
     with pytest.raises(ConfigError, match=sentence):
         CliRunner().invoke(app, ['prompts', 'read', prompt, '--checkpoint', str(checkpoint)],
                            catch_exceptions=False)
+
+
+@pytest.mark.parametrize('suffix', ['.mcap', '.safetensors'])
+@pytest.mark.parametrize('kind', ['pipe', 'folder', 'device', 'link', 'circle', 'long', 'null'])
+def test_what_is_no_file_of_the_folder_is_refused_at_once(tmp_path: Path, kind: str,
+                                                         suffix: str) -> None:
+    demos = tmp_path / 'demos'
+    demos.mkdir()
+    name = {'long': 'x' * 300, 'null': 'x\0'}.get(kind, kind) + suffix
+    if kind == 'pipe':
+        os.mkfifo(demos / name)
+    elif kind == 'folder':
+        (demos / name).mkdir()
+    elif kind in ('device', 'link', 'circle'):
+        outside = record(tmp_path / 'elsewhere')
+        (demos / name).symlink_to(
+            {'device': '/dev/zero', 'link': outside, 'circle': demos / name}[kind])
+    for words in (f'{name}#last', str(demos / name)):
+        if kind == 'link' and words == str(demos / name):
+            continue  # who names the whole path may have a link there
+        with pytest.raises(BagError, match='no regular file|cannot be read'):
+            load_prompt(words, ROBOT, folder=demos)
+        with pytest.raises(BagError, match='no regular file|cannot be read'):
+            sentence_of(words, demos)
+    assert not lies_in(demos / name, demos)
+    inside = record(demos)
+    assert lies_in(inside, demos) and sentence_of(inside.name, demos) == SENTENCE

@@ -1,7 +1,8 @@
 'use strict';
 const $ = id => document.getElementById(id);
 const HELD_MS = 40;  // a held button is repeated so often; the server forgets it after 60 ms
-// key -> field of a wish, axis, sign; with a caption for the pad, whose rows are the keyboard's
+// key -> field of a wish, axis, sign; with a caption for the pad, whose rows are the keyboard's.
+// A key is a place on the keyboard (KeyboardEvent.code): its letter may change while it is held.
 const MOVES = {
   q: ['angular', 2, 1, 'turn left'], w: ['linear', 0, 1, 'forward'],
   e: ['angular', 2, -1, 'turn right'], r: ['linear', 2, 1, 'up'],
@@ -16,6 +17,7 @@ const held = new Set();
 let socket = null, hello = null, enabled = false, wished = false;
 const torques = [], tokens = [], newest = new Map();
 let drawing = false;
+const known = { name: '', seen: false, stale: false };  // the gamepad; stale: it must be let go once
 
 function connect() {
   socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/socket${location.search}`);
@@ -161,9 +163,18 @@ async function draw(data) {  // the newest of each camera, never a queue
 
 function pad() {  // the browser's Gamepad API, mapped as in gamepad.py
   if (document.hidden) return null;
-  const found = [...(navigator.getGamepads ? navigator.getGamepads() : [])].find(Boolean);
-  if (!found || !found.buttons[4] || !found.buttons[4].pressed) return null;
-  const axis = i => Math.abs(found.axes[i] || 0) > 0.12 ? -found.axes[i] : 0;
+  const found = [...(navigator.getGamepads ? navigator.getGamepads() : [])].find(
+    one => one && one.connected !== false);
+  const name = found ? `${found.index} ${found.id}` : '';
+  const pressed = Boolean(found && found.buttons[4] && found.buttons[4].pressed);
+  if (known.seen && name !== known.name) known.stale = true;  // it has gone, or another has come
+  Object.assign(known, { name, seen: known.seen || Boolean(found) });
+  if (!pressed) { if (found) known.stale = false; return null; }
+  if (known.stale) return null;  // it must be let go once
+  const axis = i => {
+    const value = Number.isFinite(found.axes[i]) ? Math.max(-1, Math.min(1, found.axes[i])) : 0;
+    return Math.abs(value) > 0.12 ? -value : 0;
+  };
   const on = i => found.buttons[i] && found.buttons[i].pressed;
   const across = [axis(1), axis(0)], turning = on(5);
   return { linear: [...(turning ? [0, 0] : across), axis(3)], angular: [...(turning ? across : [0, 0]), axis(2)],
@@ -197,12 +208,13 @@ function tell() {
 }
 
 function letGo() {
-  held.clear();
+  if (known.name) known.stale = true;
   enable(false);
 }
 
 function enable(on) {
   enabled = on;
+  if (!on) held.clear();  // who enables again presses anew
   $('enable').classList.toggle('held', on);
   $('enable').setAttribute('aria-pressed', on);
   tell();
@@ -210,23 +222,43 @@ function enable(on) {
 
 const typing = () => /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
 
+const letter = event => /^Key[A-Z]$/.test(event.code) ? event.code[3].toLowerCase() : '';
+const other = event => event.ctrlKey || event.metaKey || event.altKey
+  || ['Control', 'Meta', 'Alt', 'AltGraph', 'OS'].includes(event.key);
+
 addEventListener('keydown', event => {
-  if (typing() || event.ctrlKey || event.metaKey || event.altKey) return;
-  const key = event.key.toLowerCase();
-  if (key === ' ') { event.preventDefault(); if (!event.repeat) enable(true); }
-  else if (key in MOVES) { held.add(key); if (!event.repeat) tell(); }
-  else if (/^[1-9]$/.test(key)) $('speed').value = Number(key) / 10;
+  if (other(event)) { if (enabled || held.size) letGo(); return; }  // a release may never be told
+  if (typing() || event.repeat) {
+    if (event.code === 'Space' && !typing()) event.preventDefault();
+    return;
+  }
+  const key = letter(event), digit = /^([1-9])$/.exec(event.key) || /^Digit([1-9])$/.exec(event.code);
+  if (event.code === 'Space') { event.preventDefault(); enable(true); }
+  else if (key in MOVES) { held.add(key); tell(); }
+  else if (digit) $('speed').value = Number(digit[1]) / 10;
 });
 addEventListener('keyup', event => {
-  const key = event.key.toLowerCase();
-  if (key === ' ') { if (!typing()) event.preventDefault(); enable(false); }
-  else if (held.delete(key)) tell();
+  if (event.code === 'Space') { if (!typing()) event.preventDefault(); enable(false); }
+  else if (held.delete(letter(event))) tell();
 });
+addEventListener('focusin', () => { if (typing() && (enabled || held.size)) letGo(); });
+addEventListener('contextmenu', () => { if (enabled || held.size) letGo(); });
+if (navigator.keyboard) {  // where the browser tells of layouts: letters as they are printed
+  const name = () => navigator.keyboard.getLayoutMap && navigator.keyboard.getLayoutMap().then(map => {
+    for (const key in MOVES) put($(`key-${key}`), (map.get(`Key${key.toUpperCase()}`) || key).toUpperCase());
+  }).catch(() => {});
+  if (navigator.keyboard.addEventListener) navigator.keyboard.addEventListener('layoutchange', () => { letGo(); name(); });
+  addEventListener('load', name);
+}
 for (const name of ['blur', 'pagehide']) addEventListener(name, letGo);
 document.addEventListener('visibilitychange', () => { if (document.hidden) letGo(); });
 
 function holdable(button, press, release) {
-  button.addEventListener('pointerdown', event => { button.setPointerCapture(event.pointerId); press(); });
+  button.addEventListener('pointerdown', event => {
+    if (event.pointerType === 'mouse' && event.button) return;
+    try { button.setPointerCapture(event.pointerId); } catch { return; }  // it has gone already
+    press();
+  });
   for (const name of ['pointerup', 'pointercancel', 'lostpointercapture']) button.addEventListener(name, release);
   button.addEventListener('contextmenu', event => event.preventDefault());
 }
@@ -235,6 +267,7 @@ holdable($('enable'), () => enable(true), () => enable(false));
 for (const [key, [, , , caption]] of Object.entries(MOVES)) {
   const button = document.createElement('button'), letter = document.createElement('kbd');
   letter.textContent = key.toUpperCase();
+  letter.id = `key-${key}`;
   letter.setAttribute('aria-hidden', true);
   button.append(letter, caption);
   button.setAttribute('aria-keyshortcuts', key.toUpperCase());

@@ -11,22 +11,24 @@ from a video; then it is what the video's codec has left of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gato_ros.episodes.episode import Source
 from gato_ros.episodes.exchange.lerobot_read import PREFIX, STAMP, VERSION, Dataset
-from gato_ros.episodes.exchange.recording import write_recording
+from gato_ros.episodes.exchange.recording import Made, import_recording
 from gato_ros.episodes.recordings.bag import read_demonstration
 from gato_ros.episodes.recordings.mcap_file import BagError, read_about
 from gato_ros.episodes.recordings.topics import features
 from gato_ros.files import whole
 from gato_ros.robot import RobotSpec
+from gato_ros.untrusted import brief
 
 DATA = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 EPISODES = 'meta/episodes/chunk-000/file-000.parquet'
@@ -175,25 +177,44 @@ class _Writer:
         return found
 
 
-def import_lerobot(root: Path, out: Path, robot: RobotSpec,
-                   outcome: str = '') -> Iterator[Path]:
-    """Write each episode of a dataset as a recording into ``out``, and yield its file.
+def import_lerobot(root: Path, out: Path, robot: RobotSpec, outcome: str = '',
+                   tell: Callable[[str], None] = lambda words: None) -> Iterator[Made]:
+    """Write each episode of a dataset as a recording into ``out``, and yield what was made.
 
     outcome  success or failure, where the dataset does not say it
+    tell     is given what a person must know, such as that names were not matched
 
+    The same call again goes on where it ended: a recording from the same data is kept.
     Raises BagError for a dataset that is not this robot's: features, their sizes, its rate.
     """
     dataset = Dataset(root, robot)
-    for number, episode in zip(dataset.numbers, dataset.episodes, strict=True):
-        about = {'sentence': dataset.sentence(episode), 'source': 'teleoperation',
-                 'outcome': outcome, 'note': f'from LeRobotDataset {root.name}, episode {number}'}
-        about |= {key: episode[PREFIX + key] for key in ('task', 'source', 'outcome')
-                  if episode.get(PREFIX + key)}
-        name = Path(episode.get(f'{PREFIX}file') or '').name or (
-            f'{root.resolve().name}-{number:06d}')
-        file = out / f'{name}.mcap'
-        write_recording(file, robot, dataset.steps(episode), about)
-        yield file
+    for remark in dataset.remarks:
+        tell(remark)
+    for number, row in zip(dataset.numbers, dataset.episodes, strict=True):
+        episode = dataset.episode(row)
+        note = '; '.join([f'from LeRobotDataset {root.resolve().name}, episode {number}',
+                          *dataset.remarks])
+        about = {'sentence': episode.sentence, 'source': 'teleoperation', 'outcome': outcome,
+                 'note': note}
+        about |= {key: said for key in ('task', 'source', 'outcome')
+                  if (said := row.get(PREFIX + key)) and isinstance(said, str)}
+        _check_marks(root, about)
+        name = _name(row.get(f'{PREFIX}file')) or f'{root.resolve().name}-{number:06d}'
+        yield import_recording(out / f'{name}.mcap', robot, episode.steps, about, episode.origin)
+
+
+def _check_marks(root: Path, about: Mapping[str, str]) -> None:
+    """Refuse an outcome or a source that nobody knows."""
+    for key, known in (('outcome', ('success', 'failure', '')), ('source', get_args(Source))):
+        if about[key] not in known:
+            raise BagError(f'{root} says {key} {brief(about[key])} of an episode, expected '
+                           f'{", ".join(filter(None, known))}')
+
+
+def _name(said: Any) -> str:
+    """Return the name that a dataset gives a recording; '' for none, or one that is no file's."""
+    name = Path(said).name if isinstance(said, str) else ''
+    return name if name.isprintable() and name[:1] != '.' and len(name.encode()) < 200 else ''
 
 
 def _png(picture: np.ndarray) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from gato_ros.episodes.recordings.definitions import WORDS
 from gato_ros.episodes.recordings.mcap_file import read_messages
 from gato_ros.episodes.recordings.topics import MARK
+from gato_ros.untrusted import parse_json
 
 PERSON = 'person'
 
@@ -37,9 +37,9 @@ class Actors:
 def read_mark(words: str) -> tuple[int, str] | None:
     """Return stamp and actor of one mark of teleop_node; None for an operator's remark."""
     try:
-        mark = json.loads(words)
+        mark = parse_json(words)
         return int(mark['stamp_ns']), str(mark['actor'])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, LookupError, OverflowError):
         return None
 
 

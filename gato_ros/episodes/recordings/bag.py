@@ -34,16 +34,18 @@ from gato_ros.episodes.recordings.mcap_file import (
     BagError,
     find_file,
     read_about,
+    read_logged,
     read_messages,
     topics_of,
 )
+from gato_ros.episodes.recordings.ranges import range_fault
+from gato_ros.episodes.recordings.rhythm import Rhythm, by_stamp, judge
 from gato_ros.episodes.recordings.topics import ACTIONS, finished, observed
-from gato_ros.messages import to_effort, to_ns, to_observation
+from gato_ros.messages import concerns, to_effort, to_observation
 from gato_ros.pictures import Calibration, ConvertError, to_calibration, to_image
 from gato_ros.robot import POSITIONS, CameraSpec, RobotSpec
 from gato_ros.spec import Observation
 
-HOLES = 0.05  # of a recording's time
 NO_SEED = -1  # a recording comes from no seed of the simulator
 
 
@@ -56,6 +58,7 @@ class Imported:
     unanswered  pictures of the first camera after the last action, which were left out
     others      steps beside a person's, in which a policy acted or nobody, which were left out
     longest_s   longest time between two timesteps
+    blind       share of the time from the first to the last action without an observation
     skew        how far apart the messages of its steps lie
     """
 
@@ -65,6 +68,7 @@ class Imported:
     unanswered: int
     others: int
     longest_s: float
+    blind: float
     skew: Skew
 
 
@@ -98,6 +102,11 @@ class Recording:
     actions: Mapping[int, Any]
     topic: str
 
+    def sensors(self, robot: RobotSpec) -> dict[str, list[int]]:
+        """Return topic -> stamps in ns of what the policy sees."""
+        return {camera.topic: list(self.images[camera.name]) for camera in robot.cameras} | {
+            robot.joint_states_topic: list(self.joints)}
+
 
 @dataclass(frozen=True)
 class Demonstration:
@@ -110,7 +119,7 @@ class Demonstration:
     recording: Recording
     steps: Sequence[tuple[Observation, np.ndarray]]
     missing: Mapping[int, str]
-    longest_s: float
+    rhythm: Rhythm
     skew: Skew
 
 
@@ -166,8 +175,8 @@ def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '', sentence:
     pictures = next(iter(recording.images.values()), recording.joints)
     last = demonstration.steps[-1][0].stamp_ns
     return Imported(target, len(steps), len(demonstration.missing),
-                    sum(s > last for s in pictures), others, demonstration.longest_s,
-                    demonstration.skew)
+                    sum(s > last for s in pictures), others, demonstration.rhythm.longest_s,
+                    demonstration.rhythm.blind, demonstration.skew)
 
 
 def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
@@ -190,11 +199,20 @@ def read_demonstration(file: Path, robot: RobotSpec, namespace: str = '',
     for observation, command, skew_s in timesteps(recording, robot, missing):
         steps.append((observation, command))
         skews.append(skew_s)
-    longest_s = _check_rhythm(recording, robot, [o.stamp_ns for o, _ in steps], missing)
+    rhythm = judge(robot, [o.stamp_ns for o, _ in steps], list(recording.actions), recording.topic,
+                   recording.sensors(robot), missing)
     skew = Skew.of(skews, robot)
-    if why := skew.refusal(robot):
+    if why := rhythm.refusal or skew.refusal(robot) or range_fault(robot, _columns(robot, steps)):
         raise BagError(f'{file}: {why}')
-    return Demonstration(recording, steps, missing, longest_s, skew)
+    return Demonstration(recording, steps, missing, rhythm, skew)
+
+
+def _columns(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]
+             ) -> dict[str, np.ndarray]:
+    """Return field -> float64[T, n] of all that is a vector."""
+    found = {name: np.stack([seen.proprioception[name] for seen, _ in steps])
+             for name in steps[0][0].proprioception}
+    return found | {robot.command_field: np.stack([command for _, command in steps])}
 
 
 def _in_hindsight(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]
@@ -236,7 +254,7 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
     cameras = {camera.name: name(camera.topic) for camera in robot.cameras}
     joints = name(robot.joint_states_topic)
     lenses = _lenses(file, {c: name(c.info_topic) for c in robot.cameras if c.undistort})
-    found = read_messages(
+    found = read_logged(
         file, {name(topic): kind for topic, kind in observed(robot).items()},
         {name(c.topic): partial(_picture, camera=c, lens=lenses.get(c)) for c in robot.cameras})
     actions = next((topic for topic in ACTIONS if found[name(topic)]), '')
@@ -248,7 +266,11 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
         raise BagError(f'{file} has no message on {" or ".join(map(name, ACTIONS))}, expected '
                        'the actions there (from the safety and the policy node of robot '
                        f'{robot.name!r}); it has {_listed(file)}')
-    stamped = {topic: _by_stamp(file, topic, messages) for topic, messages in found.items()}
+    found[joints] = [row for row in found[joints] if concerns(row[1], robot)] or found[joints]
+    try:
+        stamped = {topic: by_stamp(topic, rows, robot) for topic, rows in found.items()}
+    except ValueError as error:
+        raise BagError(f'{file}: {error}') from error
     return Recording(file, {camera: stamped[topic] for camera, topic in cameras.items()},
                      stamped[joints], stamped[name(actions)], name(actions))
 
@@ -295,52 +317,6 @@ def timesteps(recording: Recording, robot: RobotSpec,
         yield step
 
 
-def _by_stamp(file: Path, topic: str, messages: Sequence[Any]) -> dict[int, Any]:
-    """Return stamp -> message; of those with equal stamps the last, as a live node would take."""
-    found: dict[int, Any] = {}
-    last = None
-    for msg in messages:
-        stamp = to_ns(msg.header.stamp)
-        if last is not None and stamp < last:
-            raise BagError(f'{file}: {topic} goes back from {_seconds(last)} to '
-                           f'{_seconds(stamp)}, expected rising stamps: one episode in one file')
-        found[stamp] = msg
-        last = stamp
-    return found
-
-
-def _check_rhythm(recording: Recording, robot: RobotSpec, stamps: Sequence[int],
-                  missing: Mapping[int, str]) -> float:
-    """Return the longest time between two steps, s; refuse no steps, another rate, and holes.
-
-    A hole is what would have stopped the robot: longer than a period and a camera's largest age.
-    A stall of the machine does not spoil a long demonstration: holes may take HOLES of its time.
-    """
-    file = recording.file
-    if not stamps:
-        raise BagError(f'{file}: no action of {recording.topic} has an observation: '
-                       f'{next(iter(missing.values()))}')
-    if len(stamps) == 1:
-        return 0.0
-    period_s = 1 / robot.rate_hz
-    gaps = np.diff(np.array(stamps)) * 1e-9
-    if gaps.mean() < 0.75 * period_s or np.median(gaps) > 1.5 * period_s:
-        raise BagError(f'{file}: the actions of {recording.topic} are {np.median(gaps):.3f} s '
-                       f'apart, expected {period_s:g} s (rate_hz in the YAML file of robot '
-                       f'{robot.name!r})')
-    limit_s = period_s + max((c.max_age_s for c in robot.cameras),
-                             default=robot.joint_states_max_age_s)
-    worst = int(gaps.argmax())
-    share = gaps[gaps > limit_s].sum() / gaps.sum()
-    if share > HOLES:
-        start, stop = stamps[worst], stamps[worst + 1]
-        reason = next((why for stamp, why in missing.items() if start < stamp < stop),
-                      f'{recording.topic} has no message between them')
-        raise BagError(f'{file}: no complete step between {_seconds(start)} and {_seconds(stop)}, '
-                       f"expected one within {limit_s:g} s (by rate_hz and max_age_s in the "
-                       f"robot's YAML file), and {100 * share:.0f} % of its time has none, "
-                       f'expected at most {100 * HOLES:.0f} %: {reason}')
-    return float(gaps.max())
 
 
 def _listed(file: Path) -> str:

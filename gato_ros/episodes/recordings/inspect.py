@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from mcap.writer import CompressionType, Writer
@@ -24,11 +25,11 @@ from gato_ros.episodes.recordings.mcap_file import (
     raw_messages,
     read_about,
     read_messages,
-    reading,
-    summary_of,
+    topics_of,
 )
 from gato_ros.files import whole
 from gato_ros.robot import RobotSpec
+from gato_ros.untrusted import Refused, parse_json
 
 THUMBNAILS = 6
 NUMBER = re.compile(r'\d+(\.\d+)?')
@@ -36,7 +37,7 @@ NUMBER = re.compile(r'\d+(\.\d+)?')
 
 @dataclass(frozen=True)
 class Contents:
-    """What the index of a recording says.
+    """What a recording holds.
 
     seconds  from the first to the last message
     topics   topic -> messages
@@ -51,7 +52,12 @@ class Contents:
     @property
     def lost(self) -> dict[str, int]:
         """Topic -> messages that never arrived, as far as the recorder could count them."""
-        return json.loads(self.about.get('lost') or '{}')
+        try:
+            found = parse_json(self.about.get('lost') or '{}')
+        except Refused:
+            return {}
+        return {topic: count for topic, count in found.items() if isinstance(count, int)
+                } if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Verdict:
     """Whether a recording may become training data.
 
     refusal   why not, '' if it may
+    blind     share of the time from the first to the last action without an observation
     refused   what the gate refused or changed: the sentence, and how often it was said
     pictures  of each camera, uint8[H, W, 3], evenly spaced
     """
@@ -66,19 +73,22 @@ class Verdict:
     contents: Contents
     refusal: str = ''
     steps: int = 0
+    blind: float = 0.0
     skew: Skew = field(default_factory=Skew)
     refused: Mapping[str, int] = field(default_factory=dict)
     pictures: Mapping[str, list[np.ndarray]] = field(default_factory=dict)
 
 
 def contents(file: Path) -> Contents:
-    """Read the index; BagError for a file that cannot be read."""
-    with reading(file) as reader:
-        summary = summary_of(reader, file)
-        counts = summary.statistics.channel_message_counts if summary.statistics else {}
-        topics = {c.topic: counts.get(c.id, 0) for c in summary.channels.values()}
-        times = summary.statistics
-        spent = (times.message_end_time - times.message_start_time) * 1e-9 if times else 0.0
+    """Read and count what is there; BagError for a file that cannot be read."""
+    topics: Counter[str] = Counter()
+    times: list[int] = []
+    for _, channel, message in raw_messages(file):
+        topics[channel.topic] += 1
+        times = [min(times[0], message.log_time), max(times[1], message.log_time)] if times else [
+            message.log_time] * 2
+    topics.update(dict.fromkeys(topics_of(file), 0))
+    spent = (times[1] - times[0]) * 1e-9 if times else 0.0
     return Contents(file, spent, dict(sorted(topics.items())), read_about(file))
 
 
@@ -95,7 +105,8 @@ def inspect(file: Path, robot: RobotSpec, namespace: str = '') -> Verdict:
     outcome = found.about.get('outcome', '')
     refusal = '' if outcome == 'success' else (
         'it is marked as a failure' if outcome else 'nobody has marked how it ended')
-    return Verdict(found, refusal, len(steps), demonstration.skew, refusals(file), pictures)
+    return Verdict(found, refusal, len(steps), demonstration.rhythm.blind,
+                   demonstration.skew, refusals(file), pictures)
 
 
 def refusals(file: Path) -> dict[str, int]:
@@ -117,35 +128,43 @@ def refusals(file: Path) -> dict[str, int]:
 def trim(file: Path, out: Path, start_s: float, stop_s: float) -> int:
     """Copy the messages from ``start_s`` to ``stop_s`` after the first one; return their count.
 
-    Raises BagError when nothing is left or when ``out`` exists.
+    Raises BagError when nothing is left, when ``out`` exists or cannot be written.
     """
     if out.exists():
         raise BagError(f'{out} exists already, expected a new name')
-    count = 0
-    with reading(file) as reader, whole(out, synced=True) as aside, aside.open('wb') as stream:
-        summary = summary_of(reader, file)
-        writer = Writer(stream, CHUNK_BYTES, CompressionType.LZ4)
-        writer.start('ros2', LIBRARY)
-        writer.add_metadata(METADATA, {**read_about(file), 'trimmed':
-                                       f'{start_s:g} to {stop_s:g} s of {file.name}'})
-        schemas: dict[str, int] = {}
-        channels: dict[int, int] = {}
-        first = summary.statistics.message_start_time if summary.statistics else 0
-        for schema, channel, message in raw_messages(reader, summary, file):
-            if not start_s <= (message.log_time - first) * 1e-9 <= stop_s:
-                continue
-            name = schema.name if schema else ''
-            if schema and name not in schemas:
-                schemas[name] = writer.register_schema(name, schema.encoding, schema.data)
-            if channel.id not in channels:
-                channels[channel.id] = writer.register_channel(
-                    channel.topic, channel.message_encoding, schemas.get(name, 0),
-                    channel.metadata)
-            writer.add_message(channels[channel.id], message.log_time, message.data,
-                               message.publish_time, message.sequence)
-            count += 1
-        writer.finish()
-        if not count:
-            raise BagError(f'{file} has no message from {start_s:g} to {stop_s:g} s, expected a '
-                           'range within its length (gato-ros record info)')
+    about = {**read_about(file), 'trimmed': f'{start_s:g} to {stop_s:g} s of {file.name}'}
+    try:
+        with whole(out, synced=True) as aside, aside.open('wb') as stream:
+            count = _copy(file, stream, about, start_s, stop_s)
+            if not count:
+                raise BagError(f'{file} has no message from {start_s:g} to {stop_s:g} s, expected '
+                               'a range within its length (gato-ros record info)')
+    except OSError as error:
+        raise BagError(f'{out} cannot be written: {error.strerror or error}; {file} is as it was'
+                       ) from error
+    return count
+
+
+def _copy(file: Path, stream: BinaryIO, about: Mapping[str, str], start_s: float,
+          stop_s: float) -> int:
+    writer = Writer(stream, CHUNK_BYTES, CompressionType.LZ4)
+    writer.start('ros2', LIBRARY)
+    writer.add_metadata(METADATA, dict(about))
+    schemas: dict[str, int] = {}
+    channels: dict[int, int] = {}
+    first, count = None, 0
+    for schema, channel, message in raw_messages(file):
+        first = message.log_time if first is None else first
+        if not start_s <= (message.log_time - first) * 1e-9 <= stop_s:
+            continue
+        name = schema.name if schema else ''
+        if schema and name not in schemas:
+            schemas[name] = writer.register_schema(name, schema.encoding, schema.data)
+        if channel.id not in channels:
+            channels[channel.id] = writer.register_channel(
+                channel.topic, channel.message_encoding, schemas.get(name, 0), channel.metadata)
+        writer.add_message(channels[channel.id], message.log_time, message.data,
+                           message.publish_time, message.sequence)
+        count += 1
+    writer.finish()
     return count

@@ -9,26 +9,29 @@ Nothing is ever taken away before the recovered file is whole and on disk.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from mcap.data_stream import ReadDataStream
-from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, DataEnd, Message, Metadata, Schema
-from mcap.stream_reader import breakup_chunk, read_magic
+import lz4.frame
+import zstandard
+from mcap.records import Channel, DataEnd, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
-from gato_ros.episodes.recordings.chunks import unpacking_fault
+from gato_ros.episodes.recordings.chunks import LARGEST_CHUNK, LARGEST_RATIO
 from gato_ros.episodes.recordings.episode_file import (
     CHUNK_BYTES,
     LIBRARY,
     METADATA,
     PART,
 )
-from gato_ros.episodes.recordings.mcap_file import BagError
+from gato_ros.episodes.recordings.mcap_file import OTHERS, BagError, packed
+from gato_ros.episodes.recordings.records import MAGIC, Fault, Record, records
 from gato_ros.files import ASIDE, remove, rename
+from gato_ros.untrusted import open_file
 
 
 @dataclass(frozen=True)
@@ -66,30 +69,37 @@ def recover(source: Path) -> Recovered:
         raise BagError(f'{target} exists already, expected a new name: move it away first')
     aside = target.with_name(target.name + ASIDE)
     try:
-        with source.open('rb') as stream, aside.open('wb') as out:
+        with open_file(source) as stream, aside.open('wb') as out:
             count, lost = _copy(source, stream, out)
         if count:
             rename(aside, target, synced=True)
-        if ours:
-            source.unlink()
     except OSError as error:
-        raise BagError(f'{source} cannot be recovered: {error.strerror or error}') from error
+        raise BagError(f'{source} cannot be recovered to {target}: {error.strerror or error}; '
+                       'nothing in it is changed') from error
     finally:
         remove(aside)  # of no use without its name
+    if ours:
+        source.unlink()
     return Recovered(source, target if count else None, count, lost)
 
 
 def _copy(source: Path, stream: Any, out: Any) -> tuple[int, int]:
-    """Copy metadata and the messages of complete chunks; return their count and the bytes lost."""
+    """Copy metadata and the messages of complete chunks; return their count and the bytes lost.
+
+    A message that was compressed alone is written unpacked.
+    """
     writer = Writer(out, CHUNK_BYTES, CompressionType.LZ4)
     writer.start('ros2', LIBRARY)
     channels: dict[int, int] = {}
     schemas: dict[int, tuple[Schema, int]] = {}
-    count, size = 0, source.stat().st_size
+    count, size = 0, os.fstat(stream.fileno()).st_size
     lost, finished = size, False
-    for rest, record in _records(source, stream, size):
+    room = max(LARGEST_CHUNK, LARGEST_RATIO * size)
+    for rest, record in _whole(source, stream, size):
         lost = rest
-        finished |= isinstance(record, DataEnd)
+        if isinstance(record, DataEnd):  # an index follows, which is made anew
+            lost, finished = 0, True
+            break
         if isinstance(record, Metadata):
             writer.add_metadata(record.name, record.metadata)
         elif isinstance(record, Schema) and record.id not in schemas:
@@ -100,7 +110,11 @@ def _copy(source: Path, stream: Any, out: Any) -> tuple[int, int]:
             channels[record.id] = writer.register_channel(
                 record.topic, record.message_encoding, schema, record.metadata)
         elif isinstance(record, Message) and record.channel_id in channels:
-            writer.add_message(channels[record.channel_id], record.log_time, record.data,
+            data = _unpacked(record.data, room)
+            if data is None:
+                break
+            room -= len(data)
+            writer.add_message(channels[record.channel_id], record.log_time, data,
                                record.publish_time, record.sequence)
             count += 1
     if not finished:
@@ -110,49 +124,31 @@ def _copy(source: Path, stream: Any, out: Any) -> tuple[int, int]:
     return count, lost
 
 
-def _records(source: Path, stream: Any, size: int) -> Iterator[tuple[int, Any]]:
-    """Yield (bytes that are not whole as far as is known, record)."""
-    reader = ReadDataStream(stream)
+def _whole(source: Path, stream: Any, size: int) -> Iterator[tuple[int, Record | None]]:
+    """Yield (bytes that are not whole as far as is known, record), up to the first fault."""
+    start = stream.read(16)
+    if start[:len(MAGIC)] != MAGIC[:size]:
+        words = next((words for magic, words in OTHERS.items() if start.startswith(magic)), '')
+        raise BagError(f'{source} {words}' if words else f'{source} is no MCAP file, so nothing '
+                       'in it can be recovered')
+    stream.seek(0)
     try:
-        if size >= 8:
-            read_magic(reader)
-    except Exception as error:
-        raise BagError(f'{source} is no MCAP file, so nothing in it can be recovered') from error
-    good = min(size, 8)
-    while good + 9 <= size:
-        opcode, length = reader.read1(), reader.read8()
-        if good + 9 + length > size:
-            return
-        try:
-            records = _parse(opcode, length, reader)
-        except Exception:  # damaged bytes make the library raise all kinds
-            return
-        good += 9 + length
-        stream.seek(good)
-        for record in (*records, None):
-            yield size - good, record
-        if opcode == Opcode.DATA_END:  # an index follows, which is made anew
-            yield 0, None
-            return
+        for end, record in records(stream, size):
+            yield size - end, record
+    except Fault:
+        return
 
 
-def _parse(opcode: int, length: int, reader: ReadDataStream) -> list[Any]:
-    if opcode == Opcode.METADATA:
-        return [Metadata.read(reader)]
-    if opcode == Opcode.SCHEMA:
-        return [Schema.read(reader)]
-    if opcode == Opcode.CHANNEL:
-        return [Channel.read(reader)]
-    if opcode == Opcode.DATA_END:
-        return [DataEnd.read(reader)]
-    if opcode == Opcode.MESSAGE:
-        return [Message.read(reader, length)]
-    if opcode == Opcode.CHUNK:
-        chunk = Chunk.read(reader)
-        if fault := unpacking_fault(chunk.compression, chunk.data, chunk.uncompressed_size):
-            raise BagError(fault)
-        return breakup_chunk(chunk, validate_crc=True)
-    return []
+def _unpacked(data: bytes, room: int) -> bytes | None:
+    """Return a message as it was before it was compressed alone; None when that goes wrong."""
+    try:
+        if packed(data) == 'zstd':
+            data = zstandard.ZstdDecompressor().stream_reader(BytesIO(data)).read(room + 1)
+        elif packed(data) == 'lz4':
+            data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=room + 1)
+    except (zstandard.ZstdError, RuntimeError):
+        return None
+    return data if len(data) <= room else None
 
 
 def _locked(part: Path) -> bool:

@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
+from bisect import insort
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +24,16 @@ from gato_ros.config import to_dict
 from gato_ros.episodes.recordings.alignment import Alignment, Skew, seconds
 from gato_ros.episodes.recordings.episode_file import EpisodeFile, RecordError
 from gato_ros.episodes.recordings.recover import Recovered, recover_folder
-from gato_ros.episodes.recordings.topics import ACTIONS, PROMPT, observed, recorded, stamp_of
+from gato_ros.episodes.recordings.rhythm import Rhythm, judge
+from gato_ros.episodes.recordings.topics import (
+    ACTIONS,
+    PROMPT,
+    concerns,
+    observed,
+    recorded,
+    sensors,
+    stamp_of,
+)
 from gato_ros.robot import RobotSpec
 
 MB = 1_000_000
@@ -30,12 +41,17 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Saved:
-    """A finished recording; ``refusal`` says why it is no training data, '' if it may be."""
+    """A finished recording.
+
+    blind    share of the time from the first to the last action without an observation
+    refusal  why it is no training data, '' if it may be
+    """
 
     file: Path
     outcome: str
     messages: int
     skew: Skew
+    blind: float
     refusal: str
 
 
@@ -55,6 +71,7 @@ class Session:
         self.lost: Counter[str] = Counter()
         self._about, self._min_free = dict(about), min_free_mb * MB
         self._topics, self._observed = recorded(robot), observed(robot)
+        self._disorder_ns = max(1, round(robot.disorder_s * 1e9))
         self._prompt: bytes | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +95,7 @@ class Session:
         if fault := self._disk_fault():
             raise RecordError(fault)
         began = datetime.now(timezone.utc)
-        name = (task or sentence or 'episode').replace(' ', '_').replace('/', '_')[:60]
+        name = file_name(task or sentence)
         self.take = EpisodeFile(
             self.folder / f'{name}-{began:%Y%m%d-%H%M%S-%f}.mcap', self._topics,
             {**self._about, 'version': gato_ros.__version__, 'robot': self.robot.name,
@@ -98,7 +115,8 @@ class Session:
 
         sequence  the publisher's number of it, by which lost ones are counted; 0: unknown
 
-        Returns why the recording must end: time began anew; or ''.
+        Returns why the recording must end: time began anew; or ''. Raises Refused for what is
+        no such message.
         """
         if topic == PROMPT:
             self._prompt = data
@@ -106,10 +124,13 @@ class Session:
             return ''
         if topic in self._stamps:
             stamps, stamp = self._stamps[topic], stamp_of(data)
-            if stamps and stamp < stamps[-1]:
+            if topic == self.robot.joint_states_topic and not concerns(data, self.robot):
+                pass  # another robot's, or a gripper's that is no part of this one
+            elif stamps and stamps[-1] - stamp >= self._disorder_ns:
                 return (f'the clock of {topic} went back from {seconds(stamps[-1])} to '
                         f'{seconds(stamp)}')
-            stamps.append(stamp)
+            else:
+                insort(stamps, stamp)
         former = self._sequence.get(topic, 0)
         if sequence > former + 1 and former:
             self.lost[topic] += sequence - former - 1
@@ -127,13 +148,14 @@ class Session:
     def save(self, outcome: str, note: str = '') -> Saved:
         """Finish the recording; ``outcome`` is success, failure or '' for nobody knows."""
         take = self._open()
-        skew = self._skew()
-        refusal = skew.refusal(self.robot)
+        skew, rhythm = self._judged()
+        refusal = rhythm.refusal or skew.refusal(self.robot)
         take.save({'outcome': outcome, 'note': note, 'refusal': refusal,
                    'lost': json.dumps(dict(self.lost)), 'skew': json.dumps(to_dict(skew)),
+                   'blind': f'{rhythm.blind:.4f}',
                    'ended': datetime.now(timezone.utc).isoformat()})
         self.take = None
-        return Saved(take.file, outcome, take.messages, skew, refusal)
+        return Saved(take.file, outcome, take.messages, skew, rhythm.blind, refusal)
 
     def discard(self) -> Path:
         """Throw the open recording away."""
@@ -154,20 +176,26 @@ class Session:
         return (f'{self.folder} has {free // MB} MB of free disk, expected {self._min_free // MB} '
                 'MB (parameter min_free_mb)')
 
-    def _skew(self) -> Skew:
-        actions = next((self._stamps[name] for name in ACTIONS if self._stamps[name]), [])
-        return skew_of(self.robot, self._stamps, actions)
+    def _judged(self) -> tuple[Skew, Rhythm]:
+        """Return how far apart the messages of the steps lie, and how the steps follow."""
+        source = next((name for name in ACTIONS if self._stamps[name]), ACTIONS[0])
+        sensed = {topic: self._stamps[topic] for topic in sensors(self.robot)}
+        actions = sorted(set(self._stamps[source]))
+        alignment = Alignment(self.robot,
+                              {c.name: sensed[c.topic] for c in self.robot.cameras},
+                              sensed[self.robot.joint_states_topic])
+        skews, steps, missing = [], [], dict[int, str]()
+        for stamp in actions:
+            try:
+                skews.append(alignment.at(stamp).skew_s)
+                steps.append(stamp)
+            except LookupError as error:
+                missing[stamp] = str(error)
+        return Skew.of(skews, self.robot), judge(self.robot, steps, actions, source, sensed,
+                                                 missing)
 
 
-def skew_of(robot: RobotSpec, stamps: Mapping[str, Sequence[int]],
-            actions: Sequence[int]) -> Skew:
-    """Return the skew of the steps that ``actions`` answer, by topic -> stamps in ns."""
-    alignment = Alignment(robot, {c.name: stamps[c.topic] for c in robot.cameras},
-                          stamps[robot.joint_states_topic])
-    skews = []
-    for stamp in actions:
-        try:
-            skews.append(alignment.at(stamp).skew_s)
-        except LookupError:  # no step
-            continue
-    return Skew.of(skews, robot)
+def file_name(words: str) -> str:
+    """Return how a recording is called by what it shows: at most 60 bytes, in any file system."""
+    name = re.sub(r'[^\w-]+', '_', words).encode()[:60].decode(errors='ignore').strip('_')
+    return name or 'episode'

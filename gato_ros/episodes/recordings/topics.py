@@ -21,6 +21,7 @@ from gato_ros.episodes.recordings.definitions import (
     WORDS,
 )
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
+from gato_ros.untrusted import Refused
 
 ACTIONS = ('sent_effort', 'proposed_effort')  # the first that was recorded is taken
 FINISHED = {'pictures': 'finished'}  # noted in a file whose pictures are what the policy sees
@@ -76,7 +77,20 @@ def features(robot: RobotSpec) -> dict[str, str]:
 
 
 def stamp_of(data: bytes) -> int:
-    """Return the stamp in ns of a serialised message that begins with a header."""
+    """Return the stamp in ns of a serialised message that begins with a header.
+
+    Raises Refused for one that is too short for that.
+    """
     little = len(data) > 1 and data[1] & 1
-    sec, nanosec = struct.unpack_from('<iI' if little else '>iI', data, 4)
+    try:
+        sec, nanosec = struct.unpack_from('<iI' if little else '>iI', data, 4)
+    except struct.error as error:
+        raise Refused(f'{len(data)} bytes are no message with a header') from error
     return sec * 1_000_000_000 + nanosec
+
+
+def concerns(data: bytes, robot: RobotSpec) -> bool:
+    """Judge serialised joint states as messages.concerns does: by a name, with its length."""
+    order = '<I' if len(data) > 1 and data[1] & 1 else '>I'
+    return any(struct.pack(order, len(name) + 1) + name + b'\0' in data
+               for name in (joint.encode() for joint in robot.joint_names))

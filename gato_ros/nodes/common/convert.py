@@ -14,11 +14,18 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Float64MultiArray
 
-from gato_ros.messages import joint_values, to_effort, to_ns, to_observation, to_proprioception
+from gato_ros.messages import (
+    concerns,
+    joint_values,
+    to_effort,
+    to_ns,
+    to_observation,
+    to_proprioception,
+)
 from gato_ros.pictures import ENCODINGS, ConvertError, to_image
 from gato_ros.robot import CameraSpec, RobotSpec
 
-__all__ = ['ENCODINGS', 'Commands', 'ConvertError', 'controller_joints', 'from_depth',
+__all__ = ['ENCODINGS', 'Commands', 'ConvertError', 'concerns', 'controller_joints', 'from_depth',
            'from_effort', 'from_image', 'from_intrinsics', 'from_joints', 'joint_values',
            'to_effort', 'to_image', 'to_ns', 'to_observation', 'to_proprioception', 'to_stamp']
 

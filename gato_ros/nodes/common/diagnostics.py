@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from gato_ros.nodes.common import qos
+from gato_ros.untrusted import plain
 
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
@@ -30,7 +31,7 @@ class Diagnostics:
 
     def publish(self, level: bytes, message: str, values: Mapping[str, object]) -> None:
         """Publish one status with ``values`` as text."""
-        status = DiagnosticStatus(level=level, name=self._name, message=message,
+        status = DiagnosticStatus(level=level, name=self._name, message=plain(message),
                                   hardware_id=self._hardware_id)
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         msg = DiagnosticArray(status=[status])

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from gato_ros.untrusted import SHOWN, plain
+
 TOPIC = 'policy/heartbeat'
 RATE_HZ = 50.0
 
@@ -18,7 +20,7 @@ RATE_HZ = 50.0
 def write(problem: str, ages_s: Mapping[str, float]) -> DiagnosticStatus:
     """Return the message; ``ages_s`` maps topics to seconds since the policy heard of them."""
     level = DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
-    msg = DiagnosticStatus(level=level, name='policy', message=problem)
+    msg = DiagnosticStatus(level=level, name='policy', message=plain(problem))
     msg.values = [KeyValue(key=topic, value=f'{age:.4f}') for topic, age in ages_s.items()]
     return msg
 
@@ -28,8 +30,8 @@ def read(msg: DiagnosticStatus) -> tuple[str, dict[str, float]]:
     ages = {}
     for item in msg.values:
         try:
-            ages[item.key] = float(item.value)
+            ages[item.key[:SHOWN]] = float(item.value)
         except ValueError:
-            ages[item.key] = math.nan
-    problem = '' if msg.level == DiagnosticStatus.OK else f'policy: {msg.message}'
+            ages[item.key[:SHOWN]] = math.nan
+    problem = '' if msg.level == DiagnosticStatus.OK else plain(f'policy: {msg.message}')
     return problem, ages

@@ -74,13 +74,15 @@ class Inputs:
         limits = [float('inf')] * len(ages) if lock_step else ages
         self.robot = robot
         self._lock_step, self._settle_s, self._look = lock_step, settle_s, look
-        self._sources = {topic: Source(topic, age, "max_age_s in the robot's YAML file")
+        self._sources = {topic: Source(topic, age, "max_age_s in the robot's YAML file",
+                                       robot.disorder_s)
                          for topic, age in zip((*(c.topic for c in robot.cameras),
                                                 robot.joint_states_topic), ages, strict=True)}
         self._eyes = {c.name: Eye(c) for c in robot.cameras}
-        self._cameras = {c.name: Mailbox[Sight](c.topic, age)
+        self._cameras = {c.name: Mailbox[Sight](c.topic, age, disorder_s=robot.disorder_s)
                          for c, age in zip(robot.cameras, limits, strict=False)}
-        self._joints = Mailbox[JointState](robot.joint_states_topic, limits[-1], JOINT_HISTORY)
+        self._joints = Mailbox[JointState](robot.joint_states_topic, limits[-1], JOINT_HISTORY,
+                                           disorder_s=robot.disorder_s)
         self._lock, self._arrived = threading.Lock(), threading.Event()
         self._used: Snapshot | None = None
         self._looked: dict[str, Letter[Sight]] = {}
@@ -102,8 +104,9 @@ class Inputs:
             self._eyes[camera].put_info(msg)
 
     def put_joints(self, msg: JointState) -> None:
-        """Store a joint state."""
-        self._put(self._joints, msg, msg.header.stamp)
+        """Store a joint state of this robot; others may publish on the same topic."""
+        if convert.concerns(msg, self.robot):
+            self._put(self._joints, msg, msg.header.stamp)
 
     def _put(self, box: Mailbox, value: Sight | JointState, stamp: Time) -> None:
         stamp_ns = convert.to_ns(stamp)

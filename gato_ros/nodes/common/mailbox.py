@@ -32,27 +32,34 @@ class Mailbox(Generic[T]):
     """One slot, thread-safe; ``history`` former messages can still be found by their stamp.
 
     limit_set_in  where the age limit comes from, for the sentence that refuses an old message
+    disorder_s    a stamp that is older than the newest by less takes its place in the order
     """
 
     def __init__(self, source: str, max_age_s: float, history: int = 0,
-                 limit_set_in: str = "max_age_s in the robot's YAML file") -> None:
+                 limit_set_in: str = "max_age_s in the robot's YAML file",
+                 disorder_s: float = 0.0) -> None:
         self.source = source
         self.max_age_s = max_age_s
         self._limit_set_in = limit_set_in
+        self._disorder_ns = round(disorder_s * 1e9)
         self._letters: deque[Letter[T]] = deque(maxlen=history + 1)
         self._lock = threading.Lock()
 
     def put(self, value: T, stamp_ns: int) -> bool:
-        """Store a message; true when its stamp lies before the last one's: time began anew.
+        """Store a message; true when its stamp lies far before the newest: time began anew.
 
         What came before such a jump belongs to another time and is forgotten.
         """
         letter = Letter(value, stamp_ns, time.monotonic())
         with self._lock:
-            back = bool(self._letters) and stamp_ns < self._letters[-1].stamp_ns
+            ahead_ns = self._letters[-1].stamp_ns - stamp_ns if self._letters else 0
+            back = ahead_ns > 0 and ahead_ns >= self._disorder_ns
             if back:
                 self._letters.clear()
-            self._letters.append(letter)
+            newer = []  # that have overtaken it
+            while self._letters and self._letters[-1].stamp_ns > stamp_ns:
+                newer.append(self._letters.pop())
+            self._letters.extend((letter, *reversed(newer)))
         return back
 
     def clear(self) -> None:

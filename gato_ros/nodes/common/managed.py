@@ -18,6 +18,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from gato_ros.config import ConfigError
+from gato_ros.nodes.common.run import PATIENCE_S
 
 
 class ManagedNode(LifecycleNode):
@@ -39,7 +40,8 @@ class ManagedNode(LifecycleNode):
         self.trigger_configure()
         if self.failure is not None:
             raise self.failure
-        self.trigger_activate()
+        if self.context.ok():
+            self.trigger_activate()
 
     def _work(self) -> None:
         """Load, set ``_ready``, then work while ``_active`` is set and until ``_stop`` is."""
@@ -58,7 +60,9 @@ class ManagedNode(LifecycleNode):
         self._ready.clear()
         self._worker = threading.Thread(target=self._live, name=self.get_name())
         self._worker.start()
-        self._ready.wait()  # the executor waits too: nothing is to be answered before
+        while not self._ready.wait(0.1):  # the executor waits too: nothing is answered before
+            if not self.context.ok():  # a signal came meanwhile, and what loads may take long
+                return TransitionCallbackReturn.FAILURE
         if self.failure is not None:
             self._end_worker()
             self.get_logger().error(str(self.failure))
@@ -121,7 +125,7 @@ class ManagedNode(LifecycleNode):
     def _end_worker(self) -> None:
         self._stop.set()
         if self._worker is not None:
-            self._worker.join(timeout=10.0)
+            self._worker.join(timeout=PATIENCE_S)
             self._worker = None
 
     def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +15,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from gato_ros.config import ConfigError
+
+PATIENCE_S = 3.0  # with work that does not end when it is told to
 
 
 class Closable(Protocol):
@@ -26,7 +32,8 @@ def run(build: Callable[[], Node], args: list[str] | None = None) -> int:
 
     args  ROS arguments; None: the process's own
 
-    The executor has one thread: callbacks only store or publish, work is the worker's.
+    The executor has one thread: callbacks only store or publish, work is the worker's. A thread
+    that still loads or reads after PATIENCE_S is left where it is, and the process ends.
     """
     node = None
     failure: BaseException | None = None
@@ -49,9 +56,26 @@ def run(build: Callable[[], Node], args: list[str] | None = None) -> int:
             failure = failure or node.failure
             node.destroy_node()
         rclpy.try_shutdown()
-    if failure is None:
-        return 0
-    if not isinstance(failure, ConfigError):
+    code = 0 if failure is None else 1
+    if isinstance(failure, ConfigError):
+        print(f'error: {failure}', file=sys.stderr)
+        failure = None
+    _leave_behind(code, failure)
+    if failure is not None:
         raise failure
-    print(f'error: {failure}', file=sys.stderr)
-    return 1
+    return code
+
+
+def _leave_behind(code: int, failure: BaseException | None) -> None:
+    """End the process here if a thread goes on for too long, which Python would wait for."""
+    deadline = time.monotonic() + PATIENCE_S
+    for thread in threading.enumerate():
+        if thread is threading.current_thread() or thread.daemon:
+            continue
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            if failure is not None:
+                traceback.print_exception(failure)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)

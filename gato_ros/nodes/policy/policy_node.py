@@ -33,6 +33,7 @@ from gato_ros.episodes.recordings.topics import TIMING
 from gato_ros.nodes.common import convert, diagnostics, heartbeat, qos
 from gato_ros.nodes.common.cameras import Cameras
 from gato_ros.nodes.common.inputs import Inputs, Snapshot
+from gato_ros.nodes.common.listen import listen
 from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.managed import ManagedNode
 from gato_ros.nodes.common.pace import Pace
@@ -82,12 +83,12 @@ class PolicyNode(ManagedNode):
             self.start()  # the first calls are slow; nothing is subscribed to before them
 
         self._cameras = Cameras(self, self._inputs)
-        self.create_subscription(JointState, self._robot.joint_states_topic,
-                                 self._inputs.put_joints, qos.JOINTS)
-        self.create_subscription(JointState, 'sent_effort', lambda msg: self._sent.put(
+        listen(self, JointState, self._robot.joint_states_topic, self._inputs.put_joints,
+               qos.JOINTS)
+        listen(self, JointState, 'sent_effort', lambda msg: self._sent.put(
             msg, convert.to_ns(msg.header.stamp)), qos.EVENTS)
-        self.create_subscription(String, 'prompt', lambda msg: self._prompter.put(msg.data),
-                                 qos.PROMPT)
+        listen(self, String, 'prompt', lambda msg: self._prompter.put(msg.data), qos.PROMPT,
+               refuse=self._prompter.refuse)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._report, clock=steady)
         self.create_timer(1.0 / heartbeat.RATE_HZ, self._on_beat, clock=steady)

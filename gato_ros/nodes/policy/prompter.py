@@ -19,6 +19,9 @@ from gato_ros.episodes.prompts import is_demonstration, load_prompt
 from gato_ros.robot import RobotSpec
 from gato_ros.tokens.sequence import Prompt
 
+READ_S = 20.0  # for a demonstration to be read
+LONGEST = 1000  # characters of a prompt: a window holds about as many tokens
+
 
 class Prompter:
     """Holds the prompt in force; thread-safe.
@@ -47,6 +50,9 @@ class Prompter:
 
     def put(self, words: str) -> None:
         """Ask for a prompt; a sentence holds at once."""
+        if len(words) > LONGEST:
+            self.refuse(f'the prompt has {len(words)} characters, expected at most {LONGEST}')
+            return
         with self._lock:
             self._asked += 1
             asked = self._asked
@@ -56,6 +62,12 @@ class Prompter:
         self._reader = threading.Thread(target=self._read, args=(asked, words), daemon=True)
         self._reader.start()
 
+    def refuse(self, why: str) -> None:
+        """Take note of a prompt that cannot even be read; the former holds."""
+        with self._lock:
+            self._asked += 1
+            self.refusal = why
+
     def follow(self, parameters: Sequence[Parameter]) -> None:
         """Ask for what the node's parameter ``prompt`` says, if it is among these."""
         for parameter in parameters:
@@ -63,9 +75,9 @@ class Prompter:
                 self.put(parameter.value)
 
     def wait(self) -> None:
-        """Return when everything that was asked for has been read or refused."""
+        """Return when all that was asked for has been read or refused, or takes too long."""
         if self._reader is not None:
-            self._reader.join()
+            self._reader.join(READ_S)
 
     @property
     def identity(self) -> str:
@@ -77,17 +89,22 @@ class Prompter:
         return found.hexdigest()[:12]
 
     def _read(self, asked: int, words: str) -> None:
-        with self._reading:  # one at a time, whoever asks how often
-            if asked != self._asked:
-                return
-            try:
-                found = self.load(words)
-            except ConfigError as error:
-                with self._lock:
-                    if asked == self._asked:
-                        self.refusal = str(error)
-                return
-            self._settle(asked, words, found)
+        if not self._reading.acquire(timeout=READ_S):  # one at a time, whoever asks how often
+            self._decline(asked, f'the prompt {words!r} is refused: the one before it is still '
+                                 f'being read after {READ_S:g} s')
+            return
+        try:
+            if asked == self._asked:
+                self._settle(asked, words, self.load(words))
+        except ConfigError as error:
+            self._decline(asked, str(error))
+        finally:
+            self._reading.release()
+
+    def _decline(self, asked: int, why: str) -> None:
+        with self._lock:
+            if asked == self._asked:
+                self.refusal = why
 
     def _settle(self, asked: int, words: str, prompt: Prompt) -> None:
         with self._lock:

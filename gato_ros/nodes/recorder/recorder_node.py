@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,6 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
@@ -34,14 +34,20 @@ from gato_ros.episodes.prompts import sentence_of
 from gato_ros.episodes.recordings.session import MB, Session
 from gato_ros.episodes.recordings.topics import EPISODE, PROMPT, recorded
 from gato_ros.nodes.common import diagnostics
+from gato_ros.nodes.common.listen import fields, read
 from gato_ros.nodes.common.params import ROBOT, Param, declare
-from gato_ros.nodes.common.run import run
+from gato_ros.nodes.common.run import PATIENCE_S, run
 from gato_ros.nodes.common.scheduling import RECORDER, SCHEDULING, take
 from gato_ros.nodes.recorder.listening import Listening
 from gato_ros.robot import load_robot
+from gato_ros.untrusted import Refused, plain
 
 YOUNG_S = 2.0  # a recording whose clock goes back so early has begun with the scene before
+ANSWER_S = 60.0  # for the disk to do what a service asks
 LINGER_S = 0.5  # topics have no order among each other: the last answer comes after the last word
+SENTENCE = 1000  # characters of a sentence that is kept
+EPISODE_FIELDS = {'task': str, 'sentence': str, 'status': str}
+STATUSES = {'success': 'success', 'failed': 'failure'}  # as the simulator and as recordings say it
 PARAMS = (
     ROBOT,
     SCHEDULING,
@@ -120,9 +126,15 @@ class RecorderNode(Node):
                 done.set_exception(error)
 
         self._queue.put(act)
+        deadline = time.monotonic() + ANSWER_S
+        while not wait((done,), 0.1).done and self.context.ok() and time.monotonic() < deadline:
+            pass
         try:
-            response.message, response.success = done.result(timeout=60.0), True
-        except (ConfigError, OSError, TimeoutError) as error:
+            response.message, response.success = done.result(timeout=0.0), True
+        except (TimeoutError, FutureTimeoutError):  # one and the same from Python 3.11 on
+            response.message, response.success = (
+                f'the disk has not answered for {ANSWER_S:g} s', False)
+        except (ConfigError, OSError) as error:
             response.message, response.success = str(error), False
         self._message = response.message
         self._report()
@@ -161,16 +173,17 @@ class RecorderNode(Node):
     def _write(self, topic: str, data: bytes, log_ns: int, publish_ns: int, number: int) -> None:
         with self._lock:
             self._waiting -= len(data)
-        if topic == PROMPT and not self._params.sentence:
-            with suppress(ValueError):  # the policy refuses what cannot be read
-                self._sentence = sentence_of(deserialize_message(data, String).data,
-                                             Path(self._params.folder))
-        elif topic == EPISODE:
-            episode = json.loads(deserialize_message(data, String).data)
-            self._sentence = self._sentence or episode['sentence']
-            if self._params.follow_simulator:
+        try:
+            if topic == PROMPT and not self._params.sentence:
+                self._heed(read(data, String, topic).data)
+            episode = self._episode(read(data, String, topic).data) if topic == EPISODE else None
+            if episode and self._params.follow_simulator:
                 self._follow(episode)
-        why = self._session.write(topic, log_ns, data, publish_ns, number)
+            why = self._session.write(topic, log_ns, data, publish_ns, number)
+        except Refused as error:  # of somebody else's making: no reason to end
+            self._message = plain(f'{topic}: a message that cannot be read: {error}')
+            self.get_logger().warning(self._message, throttle_duration_sec=1.0)
+            return
         if why:
             young = time.monotonic() - self._started_s < YOUNG_S
             if young:
@@ -181,11 +194,23 @@ class RecorderNode(Node):
                 self._start()
                 self._session.write(topic, log_ns, data, publish_ns, number)
 
+    def _heed(self, words: str) -> None:
+        """Note the sentence of a prompt; the policy refuses what cannot be read."""
+        with suppress(ValueError):
+            self._sentence = sentence_of(words, Path(self._params.folder))[:SENTENCE]
+
+    def _episode(self, words: str) -> dict[str, Any]:
+        """Return what the simulator says of its episode; Refused for words that say nothing."""
+        episode = fields(words, EPISODE_FIELDS)
+        if missing := EPISODE_FIELDS.keys() - episode.keys():
+            raise Refused(f'{", ".join(sorted(missing))} missing')
+        self._sentence = self._sentence or episode['sentence']
+        return episode
+
     def _follow(self, episode: dict[str, Any]) -> None:
         """Begin and end with the simulator's episodes."""
         if episode['status'] != 'running':
-            self._pending = episode['status'].replace('failed', 'failure'), (
-                time.monotonic() + LINGER_S)
+            self._pending = STATUSES.get(episode['status'], ''), time.monotonic() + LINGER_S
             return
         self._params.task, self._sentence = episode['task'], episode['sentence']
         if self._pending and self._session.take is not None:
@@ -202,7 +227,8 @@ class RecorderNode(Node):
     def _save(self, outcome: str, note: str = '') -> str:
         self._pending = None
         saved = self._session.save(outcome, note)
-        self._message = f'saved {saved.file.name}: {saved.messages} messages' + (
+        self._message = f'saved {saved.file.name}: {saved.messages} messages, ' + (
+            f'{100 * saved.blind:.0f} % of the time without an observation') + (
             f'; no training data: {saved.refusal}' if saved.refusal else '')
         self.get_logger().info(self._message)
         return self._message
@@ -223,9 +249,9 @@ class RecorderNode(Node):
              'free_mb': self._session.free_mb, 'folder': self._params.folder})
 
     def close(self) -> None:
-        """Save what is open."""
+        """Save what is open; what a slow disk does not take in time stays as its .part."""
         self._queue.put(None)
-        self._worker.join(timeout=60.0)
+        self._worker.join(timeout=PATIENCE_S)
 
 
 def main() -> int:

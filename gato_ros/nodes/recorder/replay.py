@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import rclpy
-from mcap.summary import Summary
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 from gato_ros.config import ConfigError
-from gato_ros.episodes.recordings.mcap_file import (
-    BagError,
-    raw_messages,
-    read_about,
-    reading,
-    summary_of,
-)
+from gato_ros.episodes.recordings.mcap_file import BagError, raw_messages, read_about
 from gato_ros.episodes.recordings.topics import ACTIONS, finished, sensors
 from gato_ros.nodes.common import qos
 from gato_ros.nodes.recorder.listening import message_class
@@ -43,10 +37,8 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
         raise ConfigError(f'--what is {what!r}, expected sensors or actions')
     robot = finished(robot, read_about(file))
     wanted = sensors(robot) if what == 'sensors' else {ACTIONS[0]: 'sensor_msgs/msg/JointState'}
-    with reading(file) as reader:
-        topics = _topics(summary_of(reader, file), wanted)
-        if not topics:
-            raise BagError(f'{file} has no message on {", ".join(wanted)}, expected some')
+    if next(_chosen(file, wanted), None) is None:
+        raise BagError(f'{file} has no message on {", ".join(wanted)}, expected some')
     rclpy.init()
     node = Node('replay')
     try:
@@ -58,7 +50,7 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
                 p.get_subscription_count() for p in publishers.values()):
             time.sleep(0.05)
         time.sleep(SETTLE_S)
-        count = _publish(node, file, topics, wanted, publishers, what, speed)
+        count = _publish(node, file, wanted, publishers, what, speed)
         for publisher in publishers.values():
             publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=1.0))
         return count
@@ -67,31 +59,26 @@ def replay(file: Path, robot: RobotSpec, what: str = 'sensors', speed: float = 1
         rclpy.try_shutdown()
 
 
-def _topics(summary: Summary, wanted: dict[str, str]) -> list[str]:
-    """Return the wanted topics, as the recording spells them, that have messages."""
-    counts = summary.statistics.channel_message_counts if summary.statistics else {}
-    return [c.topic for c in summary.channels.values()
-            if c.topic.strip('/') in wanted and counts.get(c.id, 1)]
+def _chosen(file: Path, wanted: dict[str, str]) -> Iterator[tuple[Any, Any, Any]]:
+    return raw_messages(file, lambda topic: topic.strip('/') in wanted)
 
 
-def _publish(node: Node, file: Path, topics: list[str], wanted: dict[str, str],
-             publishers: dict[str, Any], what: str, speed: float) -> int:
-    clock, count, began = Clock(clock_type=ClockType.SYSTEM_TIME), 0, 0.0
-    with reading(file) as reader:
-        first = 0
-        for _, channel, message in raw_messages(reader, summary_of(reader, file), file, topics):
-            topic = channel.topic.strip('/')
-            if not count:
-                began, first = time.monotonic(), message.log_time
-            due = began + (message.log_time - first) * 1e-9 / speed
-            time.sleep(max(0.0, due - time.monotonic()))
-            if not node.context.ok():
-                return count
-            if what == 'sensors':
-                publishers[topic].publish(message.data)
-            else:
-                msg = deserialize_message(message.data, message_class(wanted[topic]))
-                msg.header.stamp = clock.now().to_msg()
-                publishers[topic].publish(msg)
-            count += 1
+def _publish(node: Node, file: Path, wanted: dict[str, str], publishers: dict[str, Any],
+             what: str, speed: float) -> int:
+    clock, count, began, first = Clock(clock_type=ClockType.SYSTEM_TIME), 0, 0.0, 0
+    for _, channel, message in _chosen(file, wanted):
+        topic = channel.topic.strip('/')
+        if not count:
+            began, first = time.monotonic(), message.log_time
+        due = began + (message.log_time - first) * 1e-9 / speed
+        time.sleep(max(0.0, due - time.monotonic()))
+        if not node.context.ok():
+            return count
+        if what == 'sensors':
+            publishers[topic].publish(message.data)
+        else:
+            msg = deserialize_message(message.data, message_class(wanted[topic]))
+            msg.header.stamp = clock.now().to_msg()
+            publishers[topic].publish(msg)
+        count += 1
     return count

@@ -1,6 +1,7 @@
 """Subscriptions that a thread of its own reads as soon as a message comes.
 
-rclpy's executor takes much longer for each message, and holds Python's lock while it does.
+rclpy's executor takes much longer for each message, and holds Python's lock while it does. What is
+longer than the gate needs is not even taken apart: no sender decides what the loop does meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
+from gato_ros.nodes.common.listen import read
+from gato_ros.untrusted import Refused
+
 
 class Reader:
     """Reads the newest messages of some topics in the thread that calls ``wait`` and ``hear``."""
@@ -25,10 +29,21 @@ class Reader:
         self._waiting = _rclpy.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
 
     def subscribe(self, kind: Any, topic: str, take: Callable[[Any, float], None],
-                  qos: QoSProfile) -> None:
-        """Let ``take`` have messages, each with the seconds for which it has waited here."""
+                  refuse: Callable[[str], None], qos: QoSProfile) -> None:
+        """Let ``take`` have messages, each with the seconds for which it has waited here.
+
+        ``refuse`` gets the sentence of one that is too long or cannot be read.
+        """
+        def hear(data: bytes, waited_s: float) -> None:
+            try:
+                msg = read(data, kind, topic)
+            except Refused as error:
+                refuse(str(error))
+                return
+            take(msg, waited_s)
+
         self._subscriptions.append(self._node.create_subscription(
-            kind, topic, take, qos, callback_group=_Unexecuted()))
+            kind, topic, hear, qos, callback_group=_Unexecuted()))
 
     def wait(self, seconds: float) -> None:
         """Sleep so long, or until the first topic has a message, which is taken at once."""
@@ -47,10 +62,10 @@ class Reader:
 
 def _take(subscription: Subscription) -> None:
     with subscription.handle:
-        found = subscription.handle.take_message(subscription.msg_type, False)
+        found = subscription.handle.take_message(subscription.msg_type, True)
     if found is not None:
-        message, about = found
-        subscription.callback(message, 1e-9 * (time.time_ns() - about['received_timestamp']))
+        data, about = found
+        subscription.callback(data, 1e-9 * (time.time_ns() - about['received_timestamp']))
 
 
 class _Unexecuted(CallbackGroup):

@@ -47,7 +47,9 @@ from gato_ros.nodes.safety.transport import avoid_shared_memory
 from gato_ros.robot import load_robot
 from gato_ros.safety.gate import Command, Joints
 from gato_ros.safety.guard import Guard, GuardSettings
+from gato_ros.safety.machine import State
 
+LEAVE_S = 1.0  # at most, for the way to rest
 EARLY_S = 2e-4  # a tick may come by so much too early: to wait for less takes as long
 
 
@@ -63,6 +65,7 @@ class SafetyNode(Node):
             command_max_age_s=params.stale_periods / robot.rate_hz, stop=params.stop,
             heartbeat_max_age_s=params.heartbeat_max_age_s, blend=params.blend,
             observation_max_age_s=params.observation_max_age_s, deadline_s=params.deadline_s,
+            tick_s=1.0 / params.publish_hz,
             simulation=params.simulation, lock_step=params.lock_step))
         if params.simulation or params.lock_step:
             self.get_logger().warning('the gate opens by itself: only for the simulator')
@@ -77,17 +80,20 @@ class SafetyNode(Node):
                              for name, topic in robot.controllers.items()}
         self._sent = self.create_publisher(JointState, 'sent_effort', qos.EVENTS)
         self._reader = Reader(self)
-        self._reader.subscribe(JointState, 'proposed_effort', self._on_proposal, qos.COMMAND)
-        self._reader.subscribe(JointState, robot.joint_states_topic, self._on_joints, qos.NEWEST)
-        self._reader.subscribe(DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat, qos.NEWEST)
+        self._reader.subscribe(JointState, 'proposed_effort', self._on_proposal,
+                               self._refuse_proposal, qos.COMMAND)
+        self._reader.subscribe(JointState, robot.joint_states_topic, self._on_joints,
+                               self._distrust_joints, qos.NEWEST)
+        self._reader.subscribe(DiagnosticStatus, heartbeat.TOPIC, self._on_heartbeat,
+                               self._distrust_heartbeat, qos.NEWEST)
         self.create_service(SetBool, '~/enable', self._on_enable)
         for name, ask in (('stop', self._guard.stop), ('clear_fault', self._guard.clear)):
             self.create_service(Trigger, f'~/{name}', partial(self._on_trigger, ask))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # ROS time may stand still or jump
         self.create_timer(1.0, self._on_second, clock=steady)
         self._leaving = threading.Event()
-        self._loop = threading.Thread(target=self._run, args=(1.0 / params.publish_hz,),
-                                      name='gate')
+        self._period_s = 1.0 / params.publish_hz
+        self._loop = threading.Thread(target=self._run, args=(self._period_s,), name='gate')
         self._loop.start()
 
     # What arrives: requests in the executor's thread, the rest in the loop's.
@@ -117,7 +123,15 @@ class SafetyNode(Node):
                 command.reasons)
             self._report.judge(command)
 
+    def _refuse_proposal(self, problem: str) -> None:
+        with self._lock:
+            self._report.counts['proposals'] += 1
+            self._report.counts['refused'] += 1
+            self._report.judge(self._guard.refuse(problem, time.monotonic()))
+
     def _on_joints(self, msg: JointState, _: float) -> None:
+        if not convert.concerns(msg, self._robot):
+            return  # another driver's on the same topic
         names, source = self._robot.joint_names, self._robot.joint_states_topic
         problem, joints = '', None
         try:
@@ -128,10 +142,18 @@ class SafetyNode(Node):
         with self._lock:
             self._guard.observe(joints, convert.to_ns(msg.header.stamp), time.monotonic(), problem)
 
+    def _distrust_joints(self, problem: str) -> None:
+        with self._lock:
+            self._guard.distrust(problem)
+
     def _on_heartbeat(self, msg: DiagnosticStatus, _: float) -> None:
         problem, ages_s = heartbeat.read(msg)
         with self._lock:
             self._guard.beat(problem, ages_s, time.monotonic())
+
+    def _distrust_heartbeat(self, problem: str) -> None:
+        with self._lock:
+            self._guard.beat(problem, {}, time.monotonic())
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response
                    ) -> SetBool.Response:
@@ -172,6 +194,7 @@ class SafetyNode(Node):
     def _send(self, command: Command) -> None:
         for name, msg in self._commands(command.effort).items():
             self._controllers[name].publish(msg)
+        self._guard.left(time.monotonic())
 
     def _correct(self, command: Command) -> None:
         """Say again what was sent in answer to the newest proposal, once it is something else."""
@@ -197,9 +220,15 @@ class SafetyNode(Node):
         return self._loop.is_alive()
 
     def leave(self) -> None:
-        """End the loop, send the stop command and wait until it has arrived."""
+        """End the loop, lead the arm to rest at the slew rate and wait until that has arrived."""
         self._leaving.set()
         self._loop.join(timeout=2.0)
+        self._guard.stop(time.monotonic())
+        deadline = time.monotonic() + LEAVE_S
+        while self._guard.state is State.STOPPING and time.monotonic() < deadline:
+            time.sleep(self._period_s)
+            if (command := self._guard.tick(time.monotonic())) is not None:
+                self._send(command)
         self._send(self._guard.gate.stop('the safety node leaves'))
         for publisher in self._controllers.values():
             publisher.wait_for_all_acked(Duration(seconds=0.2))

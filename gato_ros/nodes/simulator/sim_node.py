@@ -33,13 +33,15 @@ from std_srvs.srv import Trigger
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.common.listen import listen
 from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.params import ROBOT, Param, declare
-from gato_ros.nodes.common.run import run
+from gato_ros.nodes.common.run import PATIENCE_S, run
 from gato_ros.nodes.common.scheduling import SCHEDULING, SIMULATOR, take
 from gato_ros.nodes.simulator.robot_topics import RobotTopics
 from gato_ros.robot import load_robot
 from gato_ros.spec import Observation
+from gato_ros.untrusted import brief
 
 SLICE_S = 0.01  # real_time: physics advances by this, and joint states follow at 100 Hz
 COMMAND_AGE_S = 0.2  # real_time: an older command counts as zero residual, as on a careful robot
@@ -86,15 +88,19 @@ class SimNode(Node):
         self._episode = self.create_publisher(String, 'sim/episode', qos.EPISODES)
         if params.on_request:
             self.create_service(Trigger, '~/next', self._on_next)
-        self.create_subscription(JointState, 'sent_effort', self._on_sent, qos.EVENTS)
+        listen(self, JointState, 'sent_effort', self._on_sent, qos.EVENTS)
         for name, topic in robot.controllers.items():
-            self.create_subscription(Float64MultiArray, topic, partial(self._on_command, name),
-                                     qos.COMMAND)
+            listen(self, Float64MultiArray, topic, partial(self._on_command, name), qos.COMMAND)
         self.failure: BaseException | None = None
         self._worker = threading.Thread(target=self._live, name='physics')
         self._worker.start()
 
     def _on_sent(self, msg: JointState) -> None:
+        try:
+            convert.to_effort(msg, self._robot, 'sent_effort')
+        except convert.ConvertError as error:
+            self.get_logger().error(f'{error}; passed over', throttle_duration_sec=1.0)
+            return
         self._answers.put(msg, convert.to_ns(msg.header.stamp))
         self._sent.set()
 
@@ -107,8 +113,9 @@ class SimNode(Node):
     def _on_command(self, controller: str, msg: Float64MultiArray) -> None:
         if len(msg.data) != len(self._joints[controller]) or not np.isfinite(msg.data).all():
             self.get_logger().error(
-                f'{self._robot.controllers[controller]}: {list(msg.data)} was ignored, expected '
-                f'{len(self._joints[controller])} finite values', throttle_duration_sec=1.0)
+                f'{self._robot.controllers[controller]}: {brief(list(msg.data))} was ignored, '
+                f'expected {len(self._joints[controller])} finite values',
+                throttle_duration_sec=1.0)
             return
         self._commands[controller].put(np.array(msg.data), 0)
 
@@ -116,7 +123,7 @@ class SimNode(Node):
         """End the loop."""
         self._stop.set()
         self._sent.set()
-        self._worker.join(timeout=10.0)
+        self._worker.join(timeout=PATIENCE_S)
 
     def _running(self) -> bool:
         return not self._stop.is_set() and self.context.ok()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -18,12 +17,19 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from gato_ros.episodes.prompts import lies_in
 from gato_ros.episodes.recordings.mcap_file import read_about
 from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.common.listen import STATUS, fields, listen
 from gato_ros.nodes.common.mailbox import Letter
 from gato_ros.nodes.teleoperation.host import Host
+from gato_ros.untrusted import SHOWN, Refused, parse_json, plain
 
-LEVELS = ('ok', 'warn', 'error', 'stale')
+LEVELS = {b'\x00': 'ok', b'\x01': 'warn', b'\x02': 'error', b'\x03': 'stale'}
+NAMES, VALUE = 64, 16_384  # of diagnostics: names that are kept, values of each; characters of one
+# What a page shows of texts that hold JSON.
+TIMING = {'stamp_ns': int, 'latency_ms': float, 'tokens': list, 'window': int}
+EPISODE_FIELDS = {'seed': int, 'task': str, 'sentence': str, 'status': str, 'failure': str}
 LISTED = 200  # newest demonstrations that a page offers
 WORDS = 30  # newest warnings that a page gets when it opens
 ANSWER_S = 30.0
@@ -51,21 +57,21 @@ class View:
         self._prompt = node.create_publisher(String, 'prompt', qos.PROMPT)
         self._clients = {key: node.create_client(kind, name)
                          for key, (name, kind) in SERVICES.items()}
-        node.create_subscription(JointState, 'sent_effort', self._on_sent, qos.EVENTS)
-        node.create_subscription(String, 'policy/timing', self._on_timing, qos.EVENTS)
-        node.create_subscription(String, 'sim/episode', self._on_episode, qos.EPISODES)
-        node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.EVENTS)
+        listen(node, JointState, 'sent_effort', self._on_sent, qos.EVENTS)
+        listen(node, String, 'policy/timing', self._on_timing, qos.EVENTS, STATUS)
+        listen(node, String, 'sim/episode', self._on_episode, qos.EPISODES)
+        listen(node, DiagnosticArray, '/diagnostics', self._on_diagnostics, qos.EVENTS, STATUS)
 
     def _on_sent(self, msg: JointState) -> None:
         self._sent = msg
 
     def _on_timing(self, msg: String) -> None:
-        with suppress(ValueError):  # of somebody else's making
-            self._timing = json.loads(msg.data)
+        with suppress(Refused):  # of somebody else's making
+            self._timing = fields(msg.data, TIMING)
 
     def _on_episode(self, msg: String) -> None:
-        with suppress(ValueError, TypeError):
-            self._episode = dict(json.loads(msg.data))
+        with suppress(Refused):
+            self._episode = fields(msg.data, EPISODE_FIELDS)
 
     def _torques(self) -> list[float]:
         with suppress(convert.ConvertError):
@@ -76,17 +82,19 @@ class View:
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         """Keep each status: ``safety`` of this namespace, ``/safety`` and such of others."""
         own = f'{self._node.get_namespace()}/'.lstrip('/')
-        for status in msg.status:
-            name = (status.name[len(own):] if status.name.startswith(own)
-                    else f'/{status.name}')
-            level = LEVELS[status.level[0] if isinstance(status.level, bytes) else status.level]
-            former = self._status.get(name, {})
-            values = {item.key: item.value for item in status.values}
-            self._status[name] = {'level': level, 'message': status.message, **values}
-            if level != 'ok' and status.message != former.get('message'):
+        for status in msg.status[:NAMES]:
+            name, message = plain(status.name, SHOWN), plain(status.message)
+            name = name[len(own):] if name.startswith(own) else f'/{name}'
+            level = LEVELS.get(status.level, 'error')
+            former = self._status.pop(name, {})
+            values = {item.key[:SHOWN]: item.value[:VALUE] for item in status.values[:NAMES]}
+            self._status[name] = {**values, 'level': level, 'message': message}
+            if len(self._status) > NAMES:  # whoever has said nothing for longest is forgotten
+                del self._status[next(iter(self._status))]
+            if level != 'ok' and message != former.get('message'):
                 self._numbered += 1
                 self._words.append({'number': self._numbered, 'who': name, 'level': level,
-                                    'words': status.message})
+                                    'words': message})
 
     def state(self, since: int = 0) -> dict[str, Any]:
         """Return what changes; of the warnings those after number ``since``."""
@@ -121,7 +129,8 @@ class View:
         Files are the recordings that are not marked as failures. Sentences are what these show,
         what the policy was trained on and what the simulator's scene asks for.
         """
-        files = Path(self._node.params.folder).glob('*.mcap')
+        folder = Path(self._node.params.folder)
+        files = [file for file in folder.glob('*.mcap') if lies_in(file, folder)]
         newest = sorted(((last_change(file), file) for file in files), reverse=True)[:LISTED]
         shown = {file.name: words for change, file in newest
                  if (words := shown_by(file, change)) is not None}
@@ -171,8 +180,8 @@ def shown_by(file: Path, change: float) -> str | None:
 def words_of(text: str) -> list[str]:
     """Return the sentences that a policy tells of; none where the text is no list."""
     with suppress(ValueError):
-        found = json.loads(text)
-        return list(map(str, found)) if isinstance(found, list) else []
+        found = parse_json(text, STATUS)
+        return [plain(str(one), SHOWN) for one in found] if isinstance(found, list) else []
     return []
 
 

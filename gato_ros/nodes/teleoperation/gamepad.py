@@ -6,6 +6,7 @@ button, held: roll and pitch instead of x and y. A closes, B opens, start goes h
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -17,14 +18,16 @@ CLOSE, OPEN, ENABLE, TURN, HOME = 0, 1, 4, 5, 7  # buttons, as the Linux driver 
 LEFT_X, LEFT_Y, RIGHT_X, RIGHT_Y = 0, 1, 3, 4  # axes; up and left are positive, as in ROS
 DEAD_ZONE = 0.12
 EVENT = struct.Struct('IhBB')  # linux/joystick.h: time, value, type, number
-BUTTON, AXIS = 1, 2
+BUTTON, AXIS, FIRST = 1, 2, 0x80  # FIRST: how it is when it is opened or comes back, no press
 
 
 def gamepad_wish(axes: Sequence[float], buttons: Sequence[int], speed: float) -> Wish | None:
     """Return what the person wants, or None while the enable button is not held."""
     def axis(number: int) -> float:
-        value = max(-1.0, min(1.0, axes[number])) if number < len(axes) else 0.0
-        return value if abs(value) > DEAD_ZONE else 0.0
+        value = axes[number] if number < len(axes) else 0.0
+        if not math.isfinite(value):  # a driver that lies holds nothing
+            return 0.0
+        return max(-1.0, min(1.0, value)) if abs(value) > DEAD_ZONE else 0.0
 
     def pressed(number: int) -> bool:
         return number < len(buttons) and bool(buttons[number])
@@ -56,7 +59,7 @@ class Gamepad(threading.Thread):
             while len(data := self._stream.read(EVENT.size) or b'') == EVENT.size:
                 _, value, kind, number = EVENT.unpack(data)
                 if kind & BUTTON and number < len(self._buttons):
-                    self._buttons[number] = value
+                    self._buttons[number] = 0 if kind & FIRST else value
                 elif kind & AXIS and number < len(self._axes):
                     self._axes[number] = -value / 32767
         except OSError:

@@ -12,6 +12,7 @@ answer is rest: no residual torque. cockpit.py adds a page, keyboard.py a termin
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from gato_ros.jog import Jog, Wish
 from gato_ros.nodes.common import convert, heartbeat, qos
 from gato_ros.nodes.common.cameras import Cameras
 from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.common.listen import listen
 from gato_ros.nodes.common.mailbox import Stale
 from gato_ros.nodes.common.pace import Pace
 from gato_ros.nodes.common.params import ROBOT, Param, declare
@@ -49,9 +51,9 @@ PARAMS = (
     Param('policy_on', True, 'Pass on what a policy proposes while nobody holds the button; the '
           'page can change it.'),
     Param('web', False, 'Serve the cockpit, a page.'),
-    Param('host', '127.0.0.1', 'Address of the page; any but this machine asks for a token.'),
+    Param('host', '127.0.0.1', 'Address of the page.'),
     Param('port', 8400, 'Of the page; 0: any that is free.', 0, 65535),
-    Param('token', '', "That the page's address must carry; '': one is made where needed."),
+    Param('token', '', "That the page's address must carry; '': one is made."),
     Param('folder', 'demos', 'Whose demonstrations the page offers as prompts.'),
     Param('gamepad', '', "A device such as /dev/input/js0; '': only the topic joy."),
 )
@@ -81,9 +83,9 @@ class TeleopNode(Node):
         self._heartbeat = self.create_publisher(DiagnosticStatus, heartbeat.TOPIC, qos.NEWEST)
         self._marks = self.create_publisher(String, MARK, qos.EVENTS)
         self._cameras = Cameras(self, self.inputs)
-        self.create_subscription(JointState, robot.joint_states_topic, self._on_joints, qos.JOINTS)
-        self.create_subscription(JointState, 'policy_effort', self._on_policy, qos.COMMAND)
-        self.create_subscription(Joy, 'joy', self._on_joy, qos.NEWEST)
+        listen(self, JointState, robot.joint_states_topic, self._on_joints, qos.JOINTS)
+        listen(self, JointState, 'policy_effort', self._on_policy, qos.COMMAND)
+        listen(self, Joy, 'joy', self._on_joy, qos.NEWEST)
         if self.params.gamepad:
             self._open_gamepad(Path(self.params.gamepad))
         self.create_timer(1.0 / heartbeat.RATE_HZ, self._beat,
@@ -102,16 +104,19 @@ class TeleopNode(Node):
     # Sources.
 
     def _on_joints(self, msg: JointState) -> None:
-        self._joints = msg
-        self.inputs.put_joints(msg)
+        if convert.concerns(msg, self.robot):
+            self._joints = msg
+            self.inputs.put_joints(msg)
 
     def _on_joy(self, msg: Joy) -> None:
         self._put_gamepad(msg.axes, msg.buttons)
 
     def _put_gamepad(self, axes: Any, buttons: Any) -> None:
         wish = gamepad_wish(axes, buttons, self.params.speed)
-        if wish is not None or self.control.holder == 'the gamepad':
+        if wish is not None:
             self.control.put('the gamepad', wish)
+        else:
+            self.control.release('the gamepad')
 
     def _open_gamepad(self, device: Path) -> None:
         try:
@@ -230,7 +235,7 @@ class TeleopNode(Node):
             self.cockpit.close()
         self._stop.set()
         self.control.changed.set()
-        self._worker.join(timeout=5.0)
+        self._worker.join(timeout=1.0)
 
 
 def urgent(wish: Wish | None, former: Wish | None) -> bool:
@@ -244,7 +249,8 @@ def urgent(wish: Wish | None, former: Wish | None) -> bool:
 
 
 def main() -> int:
-    """Run the node's process."""
+    """Run the node's process; what it writes is for its user alone: it tells the page's token."""
+    os.umask(0o077)
     return run(TeleopNode)
 
 

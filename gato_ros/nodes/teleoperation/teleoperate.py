@@ -20,8 +20,10 @@ class KeyboardNode(TeleopNode):
         self._keys.__enter__()
 
     def _put_key(self, wish: Wish | None) -> None:
-        if wish is not None or self.control.holder == 'the keyboard':
+        if wish is not None:
             self.control.put('the keyboard', wish)
+        else:
+            self.control.release('the keyboard')
 
     def close(self) -> None:
         self._keys.__exit__(None, None, None)

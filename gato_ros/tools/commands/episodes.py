@@ -16,6 +16,7 @@ from gato_ros.tools.console import (
     Robot,
     Workers,
     progress,
+    say,
     write_json,
 )
 
@@ -71,7 +72,8 @@ def import_bag(
     from gato_ros.robot import load_robot
     sentence = load_training_task(task).sentence if task else ''
     done = import_bag(bag, out, load_robot(robot), task, sentence, success, source, namespace)
-    typer.echo(f'{done.file}: {done.steps} steps, at most {done.longest_s:.3f} s apart; left out: '
-               f'{done.incomplete} actions without an observation, {done.unanswered} pictures '
-               f'after the last action, {done.others} steps beside those of a person')
+    say(f'{done.file}: {done.steps} steps, at most {done.longest_s:.3f} s apart, '
+        f'{100 * done.blind:.0f} % of the time without an observation; left out: '
+        f'{done.incomplete} actions without an observation, {done.unanswered} pictures '
+        f'after the last action, {done.others} steps beside those of a person')
     write_json({**to_dict(done), 'file': str(done.file)}, json_file)

@@ -22,7 +22,7 @@ def demo(
             '--cockpit/--no-cockpit', help='Print the link of a page in which to watch and take '
             'over; real_time only.')] = True,
         host: Annotated[str, typer.Option(
-            help='Address of the page; any but this machine asks for a token.')] = '127.0.0.1',
+            help='Address of the page, which is printed with its token.')] = '127.0.0.1',
         out: Out = Path('out/demo'),
         json_file: Json = None) -> None:
     """Run the whole ROS graph as processes: simulator, safety node, policy node, cockpit."""
@@ -42,7 +42,7 @@ def teleop(
             help='With --sim: of the policy that may be let to act; none: the one that ships.')]
         = None,
         host: Annotated[str, typer.Option(
-            help='Address of the page; any but this machine asks for a token.')] = '127.0.0.1',
+            help='Address of the page, which is printed with its token.')] = '127.0.0.1',
         port: Annotated[int, typer.Option(min=0, max=65535, help='Of the page; 0: any.')] = 8400,
         token: Annotated[str, typer.Option(help="That the page's address must carry.")] = '',
         gamepad: Annotated[str, typer.Option(help='A device such as /dev/input/js0.')] = '',

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gato_ros.tools.console import Robot
+from gato_ros.tools.console import Robot, say
 
 app = typer.Typer(help='Prompts: sentences and demonstrations (FILE#first, FILE#last).',
                   no_args_is_help=True, rich_markup_mode=None)
@@ -25,7 +25,7 @@ def list_prompts(folder: Annotated[Path | None, typer.Argument(
     from gato_ros.episodes.recordings.mcap_file import BagError
     from gato_ros.robot import load_robot
     for sentence in sorted({load_task(name).sentence for name in task_names()}):
-        typer.echo(sentence)
+        say(sentence)
     for file in sorted(folder.rglob('*')) if folder else ():
         if file.suffix not in FILES:
             continue
@@ -34,9 +34,9 @@ def list_prompts(folder: Annotated[Path | None, typer.Argument(
                 raise BagError(f'{file} is marked as a failure, expected a success')
             found = read_prompt(file, load_robot(robot), 'last', 1)
         except (BagError, ValueError) as error:
-            typer.echo(f'no: {error}')
+            say(f'no: {error}')
             continue
-        typer.echo(f'{file}#first, {file}#last: {found.total} timesteps')
+        say(f'{file}#first, {file}#last: {found.total} timesteps')
 
 
 @app.command()
@@ -51,7 +51,7 @@ def show(prompt: Prompt, steps: Steps = 4, robot: Robot = 'panda_sim') -> None:
               else found)
     for number, block in enumerate(blocks):
         ids = ' '.join(str(token) for token in block.ids.tolist() if token >= 0)
-        typer.echo(f'{number}: {len(block)} tokens, {len(block.patches)} of them patches: {ids}')
+        say(f'{number}: {len(block)} tokens, {len(block.patches)} of them patches: {ids}')
 
 
 @app.command()
@@ -66,7 +66,7 @@ def check(prompt: Prompt, steps: Steps = 4, robot: Robot = 'panda_sim') -> None:
     found = load_prompt(prompt, chosen, steps)
     blocks = [tokenizer.sentence(found)] if isinstance(found, str) else found
     taken, one = sum(map(len, blocks)), len(tokenizer.layout())
-    typer.echo(f'yes: {taken} of {CAPACITY} tokens stay pinned, {(CAPACITY - taken) // one} '
+    say(f'yes: {taken} of {CAPACITY} tokens stay pinned, {(CAPACITY - taken) // one} '
                f'timesteps roll beside it (specification {tokenizer.spec.hash})')
 
 
@@ -89,4 +89,4 @@ def read(prompt: Prompt, checkpoint: Annotated[Path | None, typer.Option(
                           'data.named_fraction, such as assets/any_pair')
     policy = GatoPolicy(loaded, chosen.timestep())
     policy.reset(load_prompt(prompt, chosen))
-    typer.echo(policy.said)
+    say(policy.said)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gato_ros.tools.console import Json, Robot, write_json
+from gato_ros.tools.console import Json, Robot, say, write_json
 
 app = typer.Typer(help='Recorded demonstrations (MCAP); recorder_node writes them.',
                   no_args_is_help=True, rich_markup_mode=None)
@@ -34,17 +34,17 @@ def info(place: Folder) -> None:
     for file in files_of(place):
         found = contents(file)
         about = found.about
-        typer.echo(f'{file}: {found.seconds:.1f} s, {about.get("sentence") or "no task"}, '
+        say(f'{file}: {found.seconds:.1f} s, {about.get("sentence") or "no task"}, '
                    f'{about.get("outcome") or "not marked"}, '
                    f'robot {about.get("robot", "unknown")}')
         for key in ('began', 'source', 'version', 'note', 'recovered', 'trimmed'):
             if about.get(key):
-                typer.echo(f'  {key}: {about[key]}')
+                say(f'  {key}: {about[key]}')
         for words in read_remarks(file):
-            typer.echo(f'  remark: {words}')
+            say(f'  remark: {words}')
         for topic, count in found.topics.items():
             lost = found.lost.get(topic.strip('/'), 0)
-            typer.echo(f'  {count:7} {topic}' + (f', {lost} lost' if lost else ''))
+            say(f'  {count:7} {topic}' + (f', {lost} lost' if lost else ''))
 
 
 @app.command()
@@ -60,13 +60,15 @@ def check(place: Folder, robot: Robot = 'panda_sim', json_file: Json = None) -> 
             verdict = inspect(file, load_robot(robot))
         except BagError as error:
             rows.append({'file': str(file), 'refusal': str(error)})
-            typer.echo(f'no   {error}')
+            say(f'no   {error}')
             continue
         rows.append({'file': str(file), 'refusal': verdict.refusal, 'steps': verdict.steps,
+                     'blind': verdict.blind,
                      'skew': to_dict(verdict.skew), 'refused': dict(verdict.refused)})
         named = '' if str(file) in verdict.refusal else f'{file}: '
-        typer.echo(f'no   {named}{verdict.refusal}' if verdict.refusal else
-                   f'yes  {file}: {verdict.steps} steps, skew p95 '
+        say(f'no   {named}{verdict.refusal}' if verdict.refusal else
+                   f'yes  {file}: {verdict.steps} steps, {100 * verdict.blind:.0f} % of the '
+                   'time without an observation, skew p95 '
                    f'{1e3 * verdict.skew.p95_s:.0f} ms, max {1e3 * verdict.skew.max_s:.0f} ms')
     write_json({'recordings': rows}, json_file)
     if any(row['refusal'] for row in rows):
@@ -79,10 +81,10 @@ def repair(place: Folder) -> None:
     from gato_ros.episodes.recordings.recover import recover, recover_folder
     done = recover_folder(place) if place.is_dir() else [recover(place)]
     for one in done:
-        typer.echo(f'{one.source}: {one.messages} messages in {one.file or "nothing"}, '
+        say(f'{one.source}: {one.messages} messages in {one.file or "nothing"}, '
                    f'{one.lost} bytes lost')
     if not done:
-        typer.echo(f'{place}: nothing was left open')
+        say(f'{place}: nothing was left open')
 
 
 @app.command()
@@ -93,7 +95,7 @@ def trim(file: File, out: Annotated[Path, typer.Option(help='The new file.')],
          = 1e9) -> None:
     """Cut the ends off; the original stays as it is."""
     from gato_ros.episodes.recordings.inspect import trim
-    typer.echo(f'{out}: {trim(file, out, start, stop)} messages')
+    say(f'{out}: {trim(file, out, start, stop)} messages')
 
 
 @app.command()
@@ -108,7 +110,7 @@ def replay(file: File,
     """Publish a recording again, in its own time."""
     from gato_ros.nodes.recorder.replay import replay
     from gato_ros.robot import load_robot
-    typer.echo(f'{replay(file, load_robot(robot), what, speed, wait)} messages published')
+    say(f'{replay(file, load_robot(robot), what, speed, wait)} messages published')
 
 
 @app.command()
@@ -119,4 +121,4 @@ def report(place: Folder,
     from gato_ros.robot import load_robot
     from gato_ros.tools.reports.recordings import write_report
     write_report(files_of(place), load_robot(robot), out)
-    typer.echo(f'written: {out}')
+    say(f'written: {out}')

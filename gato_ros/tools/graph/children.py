@@ -81,6 +81,7 @@ class Children:
             for topic, other in self._remap.get(name, {}).items():
                 args += ['-r', f'{topic}:={other}']
             with (self._logs / f'{name}.log').open('w') as log:
+                os.fchmod(log.fileno(), 0o600)  # the page's address carries its token
                 self._processes[name] = subprocess.Popen(
                     args, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD},
                     start_new_session=True)

@@ -44,7 +44,7 @@ def write_report(files: Sequence[Path], robot: RobotSpec, out: Path) -> None:
             f'{escape(robot.name)} (specification {robot.timestep().hash}).</p>'
             f'{"".join(parts)}</html>\n')
     try:
-        out.write_text(page, encoding='utf-8')
+        out.write_text(page, encoding='utf-8', errors='backslashreplace')  # odd file names
     except OSError as error:
         raise ConfigError(f'{out} cannot be written: {error.strerror}') from error
 
@@ -53,6 +53,7 @@ def article(verdict: Verdict) -> str:
     """Return what the page says about one recording."""
     found, about = verdict.contents, verdict.contents.about
     facts = [f'{found.seconds:.1f} s', f'{verdict.steps} steps',
+             f'{100 * verdict.blind:.0f} % of the time without an observation',
              about.get('outcome') or 'not marked', f'by {about.get("source", "unknown")}',
              f'skew p95 {1e3 * verdict.skew.p95_s:.0f} ms, max {1e3 * verdict.skew.max_s:.0f} ms']
     if found.lost:
