@@ -17,7 +17,7 @@ from gato_ros.episodes.episode import read_slice
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.definitions import DEFINITIONS, IMAGE, JOINTS
 from gato_ros.nodes.common import convert
-from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.robot import POSITIONS, TORQUES, VELOCITIES, load_robot
 from gato_ros.spec import Observation
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock

@@ -28,8 +28,8 @@ from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.definitions import COMPRESSED
 from gato_ros.episodes.recordings.mcap_file import raw_messages, reading, summary_of
 from gato_ros.nodes.common import convert, qos
-from gato_ros.nodes.common.cameras import Cameras
-from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.sensing.cameras import Cameras
+from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.nodes.simulator.robot_topics import RobotTopics
 from gato_ros.robot import RobotSpec, load_robot
 

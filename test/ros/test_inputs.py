@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import Image, JointState
 
 from gato_ros.nodes.common import convert
-from gato_ros.nodes.common.inputs import Inputs
-from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.pace import Pace
-from gato_ros.nodes.common.sight import REMEMBERED, StillPicture
+from gato_ros.nodes.sensing.inputs import Inputs
+from gato_ros.nodes.sensing.mailbox import Mailbox, Stale
+from gato_ros.nodes.sensing.sight import REMEMBERED, StillPicture
 from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image, JointState
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
-from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.nodes.simulator.robot_topics import RobotTopics
 from gato_ros.robot import load_robot
 from gato_ros.spec import Observation
@@ -78,7 +78,7 @@ def test_live_topics_give_the_same_tokens(bench: Bench) -> None:
 
 def ready(arrived: Callable[[], bool]) -> bool:
     """Poll; before the first message of a camera there is nothing to pick."""
-    from gato_ros.nodes.common.mailbox import Stale
+    from gato_ros.nodes.sensing.mailbox import Stale
     try:
         return arrived()
     except Stale:

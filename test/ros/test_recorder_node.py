@@ -21,8 +21,8 @@ from gato_ros.episodes.episode import read_slice
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.mcap_file import raw_messages, read_about
 from gato_ros.nodes.common import convert, qos
-from gato_ros.nodes.common.inputs import Inputs
 from gato_ros.nodes.recorder.listening import message_class
+from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.robot import TORQUES, load_robot
 from gato_ros.tokens.sequence import TimestepTokenizer
 

@@ -128,9 +128,9 @@ def test_what_is_no_file_of_the_folder_is_refused_at_once(tmp_path: Path, kind: 
     for words in (f'{name}#last', str(demos / name)):
         if kind == 'link' and words == str(demos / name):
             continue  # who names the whole path may have a link there
-        with pytest.raises(BagError, match='no regular file|cannot be read'):
+        with pytest.raises(BagError, match=r'no regular file|cannot be read'):
             load_prompt(words, ROBOT, folder=demos)
-        with pytest.raises(BagError, match='no regular file|cannot be read'):
+        with pytest.raises(BagError, match=r'no regular file|cannot be read'):
             sentence_of(words, demos)
     assert not lies_in(demos / name, demos)
     inside = record(demos)

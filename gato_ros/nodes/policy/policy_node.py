@@ -31,10 +31,7 @@ from std_msgs.msg import String
 from gato_ros.config import ConfigError
 from gato_ros.episodes.recordings.topics import TIMING
 from gato_ros.nodes.common import convert, diagnostics, heartbeat, qos
-from gato_ros.nodes.common.cameras import Cameras
-from gato_ros.nodes.common.inputs import Inputs, Snapshot
 from gato_ros.nodes.common.listen import listen
-from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.managed import ManagedNode
 from gato_ros.nodes.common.pace import Pace
 from gato_ros.nodes.common.params import declare
@@ -43,6 +40,9 @@ from gato_ros.nodes.common.scheduling import POLICY, take
 from gato_ros.nodes.policy.loading import Policy, engine_failure, load_policy
 from gato_ros.nodes.policy.params import PARAMS
 from gato_ros.nodes.policy.prompter import Prompter
+from gato_ros.nodes.sensing.cameras import Cameras
+from gato_ros.nodes.sensing.inputs import Inputs, Snapshot
+from gato_ros.nodes.sensing.mailbox import Mailbox, Stale
 from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.spec import Action
 

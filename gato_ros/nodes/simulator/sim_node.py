@@ -34,10 +34,10 @@ from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.listen import listen
-from gato_ros.nodes.common.mailbox import Mailbox, Stale
 from gato_ros.nodes.common.params import ROBOT, Param, declare
 from gato_ros.nodes.common.run import PATIENCE_S, run
 from gato_ros.nodes.common.scheduling import SCHEDULING, SIMULATOR, take
+from gato_ros.nodes.sensing.mailbox import Mailbox, Stale
 from gato_ros.nodes.simulator.robot_topics import RobotTopics
 from gato_ros.robot import load_robot
 from gato_ros.spec import Observation

@@ -21,7 +21,7 @@ from gato_ros.episodes.prompts import lies_in
 from gato_ros.episodes.recordings.mcap_file import read_about
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.listen import STATUS, fields, listen
-from gato_ros.nodes.common.mailbox import Letter
+from gato_ros.nodes.sensing.mailbox import Letter
 from gato_ros.nodes.teleoperation.host import Host
 from gato_ros.untrusted import SHOWN, Refused, parse_json, plain
 

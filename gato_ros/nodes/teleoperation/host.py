@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.nodes.teleoperation.control import Control
 from gato_ros.robot import RobotSpec
 

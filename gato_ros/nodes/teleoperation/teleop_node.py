@@ -31,13 +31,13 @@ from gato_ros.config import ConfigError
 from gato_ros.episodes.recordings.topics import MARK
 from gato_ros.jog import Jog, Wish
 from gato_ros.nodes.common import convert, heartbeat, qos
-from gato_ros.nodes.common.cameras import Cameras
-from gato_ros.nodes.common.inputs import Inputs
 from gato_ros.nodes.common.listen import listen
-from gato_ros.nodes.common.mailbox import Stale
 from gato_ros.nodes.common.pace import Pace
 from gato_ros.nodes.common.params import ROBOT, Param, declare
 from gato_ros.nodes.common.run import run
+from gato_ros.nodes.sensing.cameras import Cameras
+from gato_ros.nodes.sensing.inputs import Inputs
+from gato_ros.nodes.sensing.mailbox import Stale
 from gato_ros.nodes.teleoperation.control import Control
 from gato_ros.nodes.teleoperation.gamepad import Gamepad, gamepad_wish
 from gato_ros.robot import load_robot

@@ -15,7 +15,7 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from gato_ros.nodes.common import qos
-from gato_ros.nodes.common.inputs import Inputs
+from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.robot import CameraSpec
 
 MESSAGES = {'raw': Image, 'compressed': CompressedImage}  # by CameraSpec.transport

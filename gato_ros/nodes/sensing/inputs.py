@@ -11,8 +11,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from gato_ros.nodes.common import convert
-from gato_ros.nodes.common.mailbox import Letter, Mailbox, Stale
-from gato_ros.nodes.common.sight import Eye, Sight
+from gato_ros.nodes.sensing.mailbox import Letter, Mailbox, Stale
+from gato_ros.nodes.sensing.sight import Eye, Sight
 from gato_ros.robot import RobotSpec
 from gato_ros.safety.sources import Source
 from gato_ros.spec import Observation
