@@ -54,6 +54,8 @@ class Hdf5:
             group = self._member(place)
             if not isinstance(group, h5py.Group) or len(group) > NAMES:
                 raise Refused(f'{place} is {_what(group)}, expected a group of at most {NAMES}')
+            if not all(isinstance(name, str) for name in group):
+                raise Refused(f'{place} has names that are no text')
             return list(group)
 
     def has(self, place: str) -> bool:
