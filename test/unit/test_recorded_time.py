@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_stamps_that_stand_still_are_seen(tmp_path: Path, topic: str, first: int
     assert f'the stamps of {topic} stand still for {lasts:.3f} s while messages arrive' in sentence
 
 
+def test_the_same_message_again_is_no_stamp_that_stands_still(tmp_path: Path) -> None:
+    """A simulator in lock-step repeats its picture until it is answered, here for a second."""
+    rows = messages(STEPS)
+    picture = next(row for row in rows if row[:2] == (f'/{FRONT}', START_MS + 1000))
+    later = [(topic, ms + 1000 * (ms > START_MS + 1000), kind, msg)
+             for topic, ms, kind, msg in rows]
+    again = [(picture[0], picture[1] + 50 * i, picture[2], picture[3]) for i in range(1, 20)]
+    done = do_import(write(tmp_path / 'demo.mcap', sorted(later + again, key=lambda row: row[1])))
+    assert done.steps == STEPS and done.blind == 0
+
+
 @pytest.mark.parametrize(('gone', 'start', 'stop', 'share'), [
     (lambda at: at >= 20, '1.950', '2.950', 51), (lambda at: at < 8, '1.000', '1.400', 21)])
 def test_a_camera_that_ends_early_or_begins_late_leaves_a_hole(
@@ -116,13 +128,17 @@ def test_another_drivers_joint_states_are_passed_over(tmp_path: Path) -> None:
 
 def test_a_message_that_is_a_little_late_finds_its_place(tmp_path: Path) -> None:
     """Two neighbours changed places, as a publisher of several threads sends them."""
+    patient = dataclasses.replace(ROBOT, max_skew_s=0.051)  # they are 50 ms apart
     rows = messages(STEPS)
     a, b = [i for i, row in enumerate(rows) if row[0] == '/joint_states'][10:12]
     rows[a], rows[b] = rows[b], rows[a]
     late = [(topic, START_MS, kind, msg) for topic, _, kind, msg in rows]  # in this order
-    swapped = do_import(write(tmp_path / 'swapped.mcap', late))
-    assert swapped.steps == STEPS and swapped.blind == 0
-    session = Session(ROBOT, tmp_path / 'live', {}, min_free_mb=1)
+    file = write(tmp_path / 'swapped.mcap', late)
+    swapped = read_demonstration(file, patient)
+    assert len(swapped.steps) == STEPS and swapped.rhythm.blind == 0
+    with pytest.raises(BagError, match=r'joint_states goes back from 1\.550 s to 1\.500 s'):
+        read_demonstration(file, ROBOT)
+    session = Session(patient, tmp_path / 'live', {}, min_free_mb=1)
     session.start(SENTENCE)
     sent = serialised(STEPS)
     a, b = [i for i, row in enumerate(sent) if row[0] == 'joint_states'][10:12]

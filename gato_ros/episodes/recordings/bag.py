@@ -266,7 +266,7 @@ def read_recording(file: Path, robot: RobotSpec, namespace: str = '') -> Recordi
         raise BagError(f'{file} has no message on {" or ".join(map(name, ACTIONS))}, expected '
                        'the actions there (from the safety and the policy node of robot '
                        f'{robot.name!r}); it has {_listed(file)}')
-    found[joints] = [row for row in found[joints] if concerns(row[1], robot)] or found[joints]
+    found[joints] = [row for row in found[joints] if concerns(row.message, robot)] or found[joints]
     try:
         stamped = {topic: by_stamp(topic, rows, robot) for topic, rows in found.items()}
     except ValueError as error:
@@ -315,8 +315,6 @@ def timesteps(recording: Recording, robot: RobotSpec,
         except ConvertError as error:
             raise BagError(f'{recording.file}, {_seconds(stamp)}: {error}') from error
         yield step
-
-
 
 
 def _listed(file: Path) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcap.records import Channel, Message, Metadata, Schema, Statistics
 from mcap_ros2.decoder import DecoderFactory
@@ -55,6 +56,14 @@ class BagError(ValueError):
     def __init__(self, sentence: str) -> None:
         """Keep what a file holds from spreading over lines, or over the whole screen."""
         super().__init__(plain(sentence))
+
+
+class Logged(NamedTuple):
+    """A message, when it arrived, and a checksum of its bytes, which shows a repeated one."""
+
+    arrived_ns: int
+    checksum: int
+    message: Any
 
 
 def find_file(bag: Path) -> Path:
@@ -139,20 +148,21 @@ def _in_file(file: Path, keep: Callable[[str], bool]
 
 def read_messages(file: Path, wanted: Mapping[str, str]) -> dict[str, list[Any]]:
     """Return topic -> its messages, as read_logged does, without the times."""
-    return {topic: [msg for _, msg in rows] for topic, rows in read_logged(file, wanted).items()}
+    return {topic: [row.message for row in rows]
+            for topic, rows in read_logged(file, wanted).items()}
 
 
 def read_logged(file: Path, wanted: Mapping[str, str],
                 take: Mapping[str, Callable[[Any], Any]] | None = None
-                ) -> dict[str, list[tuple[int, Any]]]:
-    """Return topic -> (ns of its arrival, message) in the order of arrival; the file is only read.
+                ) -> dict[str, list[Logged]]:
+    """Return topic -> its messages in the order of arrival; the file is only read.
 
     wanted  topic -> type; a leading slash makes no difference
     take    topic -> what is kept of a message, where whole ones would fill the memory
 
     Raises BagError for a file that cannot be read, and for a topic of another type.
     """
-    found: dict[str, list[tuple[int, Any]]] = {topic: [] for topic in wanted}
+    found: dict[str, list[Logged]] = {topic: [] for topic in wanted}
     decoders = {kind: _decoder(kind) for kind in set(wanted.values())}
     names = {topic.strip('/'): topic for topic in wanted}
     room = max(DECODED, DECODED_RATIO * (file.stat().st_size if file.is_file() else 0))
@@ -178,9 +188,9 @@ def read_logged(file: Path, wanted: Mapping[str, str],
         except (ValueError, struct.error, IndexError) as error:  # what CDR can be wrong in
             raise BagError(f'{file}: a message on {channel.topic} is no {kind} ({error}), '
                            'expected what ROS 2 defines') from error
-        found[topic].append((message.log_time, take[topic](msg) if take and topic in take
-                             else msg))
-    return {topic: sorted(rows, key=lambda row: row[0]) for topic, rows in found.items()}
+        found[topic].append(Logged(message.log_time, zlib.crc32(message.data),
+                                   take[topic](msg) if take and topic in take else msg))
+    return {topic: sorted(rows, key=lambda row: row.arrived_ns) for topic, rows in found.items()}
 
 
 def packed(data: bytes) -> str:

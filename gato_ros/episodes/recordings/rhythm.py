@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gato_ros.episodes.recordings.alignment import seconds
+from gato_ros.episodes.recordings.mcap_file import Logged
 from gato_ros.messages import to_ns
 from gato_ros.robot import RobotSpec
 
@@ -34,32 +35,33 @@ class Rhythm:
     refusal: str = ''
 
 
-def by_stamp(topic: str, rows: Sequence[tuple[int, Any]], robot: RobotSpec) -> dict[int, Any]:
+def by_stamp(topic: str, rows: Sequence[Logged], robot: RobotSpec) -> dict[int, Any]:
     """Return stamp in ns -> message, rising; of equal stamps the last, as a live node would take.
 
-    rows  (ns of arrival, message), in the order of arrival
+    rows  in the order of arrival
 
-    A message that is late by less than the robot's disorder_s is put in its place.
-    Raises ValueError, with a sentence, for stamps that go back further, stand still, or are not
-    set.
+    A message that is late by less than the robot's disorder_s is put in its place. One that is
+    repeated, byte by byte, means nothing: a simulator that waits for an answer does so.
+    Raises ValueError, with a sentence, for stamps that go back further, that stand still while
+    what they stamp changes, or that are not set.
     """
     found: dict[int, Any] = {}
-    newest, since, still_ns, last_ns = 0, 0, 0, 0
-    for arrived, msg in rows:
+    newest, since, still_ns, last_ns, last = 0, 0, 0, 0, 0
+    for arrived, checksum, msg in rows:
         stamp = to_ns(msg.header.stamp)
         if found and newest - stamp >= max(1.0, robot.disorder_s * 1e9):
             raise ValueError(f'{topic} goes back from {seconds(newest)} to {seconds(stamp)}, '
                              'expected rising stamps: one episode in one file')
         if stamp not in found:
             since = arrived
-        elif arrived - since > 0.5e9 / robot.rate_hz:  # no second copy of the same message
+        elif checksum != last and arrived - since > 0.5e9 / robot.rate_hz:
             still_ns += arrived - last_ns
         found[stamp] = msg
-        newest, last_ns = max(newest, stamp), arrived
+        newest, last_ns, last = max(newest, stamp), arrived, checksum
     if len(rows) > 1 and newest == 0:
         raise ValueError(f'the {len(rows)} messages of {topic} carry no stamp (0), expected '
                          'header.stamp in each (set by its driver)')
-    spent = rows[-1][0] - rows[0][0] if rows else 0
+    spent = rows[-1].arrived_ns - rows[0].arrived_ns if rows else 0
     if still_ns > max(HOLES * spent, 2e9 / robot.rate_hz):
         raise ValueError(f'the stamps of {topic} stand still for {still_ns * 1e-9:.3f} s while '
                          'messages arrive, expected header.stamp to rise (set by its driver)')
