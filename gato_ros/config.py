@@ -93,7 +93,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def parse_yaml(text: str) -> Any:
     """Return what a YAML text says; Refused when it is malformed or beyond a budget."""
     try:
-        data = yaml.load(text, _Loader)
+        data = _Loader(text).get_single_data()
     except Refused:
         raise
     except yaml.YAMLError as error:

@@ -171,16 +171,6 @@ def test_the_real_panda_takes_the_checkpoints_of_the_simulated_one() -> None:
     assert hashes == {'b1e53fdf2725'}  # data and checkpoints carry it
 
 
-@pytest.mark.parametrize('name', ['franka_panda', 'fr3', 'ur5e'])
-def test_a_real_robots_controllers_take_its_joints_in_its_order(name: str) -> None:
-    robot = load_robot(name)
-    file = read_yaml(data_path('config', 'controllers', f'{name}.yaml'))
-    for controller in set(file) - {'controller_manager'}:
-        joints = [j.name for j in robot.joints if j.controller == controller]
-        assert file[controller]['ros__parameters']['joints'] == joints
-        assert controller in file['controller_manager']['ros__parameters']
-
-
 @pytest.mark.parametrize(('interface', 'field', 'unit'), [
     ('velocity', 'commanded_velocities', 'rad/s'), ('position', 'commanded_positions', 'rad')])
 def test_the_interface_decides_field_and_unit_of_an_action(interface: str, field: str,
