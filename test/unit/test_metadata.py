@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+import yaml
 
 import gato_ros
 
@@ -181,6 +182,66 @@ def test_architecture_names_files_that_exist() -> None:
     missing = [path for path in sorted(paths)
                if not (ROOT / path).exists() and not (ROOT / 'gato_ros' / path).exists()]
     assert not missing, f'ARCHITECTURE.md names what is not there: {missing}'
+
+
+def test_architecture_names_every_room() -> None:
+    text = read('ARCHITECTURE.md')
+    rooms = {str(path.parent.relative_to(ROOT / 'gato_ros'))
+             for path in (ROOT / 'gato_ros').glob('*/**/__init__.py')}
+    assert len(rooms) > 15
+    missing = [room for room in sorted(rooms) if f'`{room}/`' not in text]
+    assert not missing, f'ARCHITECTURE.md does not name the rooms {missing}'
+
+
+@pytest.mark.parametrize(('name', 'most'), [
+    ('README.md', 200), ('ARCHITECTURE.md', None), ('CHANGELOG.rst', None),
+    ('CONTRIBUTING.md', None), ('docs/results.md', None), ('docs/training.md', None)])
+def test_documents_can_be_read_without_scrolling_sideways(name: str, most: int | None) -> None:
+    lines = read(name).splitlines()
+    long = [number for number, line in enumerate(lines, 1) if len(line) > 120]
+    assert not long, f'{name}: lines {long} are longer than 120 characters'
+    assert most is None or len(lines) <= most, f'{name} has {len(lines)} lines, expected {most}'
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Files are there, and so are the headings behind a #."""
+    documents = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')]
+    headings = {path: {re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-') for title in
+                       re.findall(r'^#+ (.+)$', path.read_text(encoding='utf-8'), re.MULTILINE)}
+                for path in documents}
+    links = [(path, target) for path in documents for target in
+             re.findall(r'\]\(([^)\s]+)\)', path.read_text(encoding='utf-8'))
+             if '://' not in target]
+    assert len(links) > 30
+    for path, target in links:
+        file, _, heading = target.partition('#')
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), f'{path.name} links to {target}: no such file'
+        assert not heading or heading in headings[there], f'{path.name}: no heading {target}'
+
+
+def test_the_readmes_python_runs_as_it_stands() -> None:
+    code = re.findall(r'```python\n(.*?)```', read('README.md'), re.DOTALL)
+    assert len(code) == 1
+    run = subprocess.run([sys.executable, '-c', code[0]], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    assert len(re.findall(r'-?\d+\.\d*', run.stdout)) == 3 * 8, 'three actions of eight torques'
+
+
+def test_every_machine_runs_the_same_checks() -> None:
+    """The hosted workflow, pre-commit and a person give the one command .ci/run."""
+    steps = [step for job in yaml.safe_load(read('.github/workflows/ci.yml'))['jobs'].values()
+             for step in job['steps']]
+    assert [step['run'] for step in steps if 'run' in step] == ['bash .ci/run']
+    repositories = yaml.safe_load(read('.pre-commit-config.yaml'))['repos']
+    hooks = {hook['id']: hook for repository in repositories for hook in repository['hooks']}
+    assert (hooks['all']['entry'], hooks['all']['stages']) == ('bash .ci/run', ['manual'])
+    assert 'make test\n' in read('.ci/run')
+    targets = dict(re.findall(r'^(\w+):(.*)$', read('Makefile'), re.MULTILINE))
+    assert 'lint' in targets['test'].split(), 'make test lints, too'
+    for name, stage in (('lint', 'pre-commit'), ('unit', 'pre-push')):
+        assert (hooks[name]['entry'], hooks[name]['stages']) == (f'make {name}', [stage])
+        assert name in targets
 
 
 @pytest.mark.slow

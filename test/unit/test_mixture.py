@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from gato_ros.config import ConfigError, to_dict
 from gato_ros.domains.domain import DomainError
+from gato_ros.domains.registry import load_domain
 from gato_ros.episodes.episode import EpisodeError, EpisodeInfo, EpisodeWriter, read_info
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
@@ -29,6 +30,7 @@ from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.settings import SourceSettings, TrainSettings, load_settings, read_mixture
 from gato_ros.training.train import train
 
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = 'the red block stands on the blue block. ' * 40
 
 
@@ -254,3 +256,15 @@ def test_a_mixture_is_a_file_of_lines(tmp_path: Path) -> None:
     (tmp_path / 'bad.yaml').write_text('source: []\n')
     with pytest.raises(ConfigError, match='has the keys source, expected the one key sources'):
         read_mixture(tmp_path / 'bad.yaml')
+
+
+def test_the_shipped_mixture_is_the_documents_and_can_be_trained_on(tmp_path: Path) -> None:
+    text = (ROOT / 'docs' / 'training.md').read_text(encoding='utf-8')
+    shown = yaml.safe_load(text.split('```yaml\n')[1].split('```')[0])
+    assert read_mixture('example') == shown['sources']
+    file = tmp_path / 'mix.yaml'
+    file.write_text('model: small\nmixture: example\nsteps: 3000\nbatch: 128\n')
+    arm, cart, words = load_settings(file).sources
+    assert load_domain(arm.domain).specification('stack_wide').images
+    assert set(load_domain(cart.domain).tasks) == {'balance'}
+    assert all([*ROOT.glob(pattern)] for pattern in words.documents)
