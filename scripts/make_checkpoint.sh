@@ -43,7 +43,7 @@ for round in $(seq 0 "$ROUNDS"); do
         --set "data.folders=[$OUT/data]" --set "steps=$STEPS" --set "batch=$BATCH"
     BEGIN=$OUT/run$round/checkpoint
 done
-"$GATO" evaluate --checkpoint "$BEGIN" "${tasks[@]}" --looks both \
+"$GATO" evaluate --checkpoint "$BEGIN" "${tasks[@]}" --randomisation both \
     --episodes "$EPISODES" --split validation --out "$OUT/validation" --json "$OUT/validation.json"
 split --bytes=15M --numeric-suffixes "$BEGIN/model.safetensors" "$OUT/model.safetensors."
 cp "$BEGIN/config.json" "$OUT/"
