@@ -133,3 +133,9 @@ class Processes:
             print(f'--- {process.args[1:]} ended with {process.returncode}\n'
                   f'{process.log.read_text()}')
         assert not stuck, f'did not leave on SIGTERM: {stuck}'
+
+
+def socket_at(address: str) -> tuple[str, dict[str, str]]:
+    """Return where the page of a cockpit's address has its socket, and what it says of itself."""
+    base, _, query = address.partition('/?')
+    return f'{base}/socket?{query}', {'Origin': base}

@@ -17,7 +17,7 @@ import pytest
 from browser import CHROMIUM, Browser, Page
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from person import plan_of
-from ros_bench import Bench, Processes, ended, until
+from ros_bench import Bench, Processes, ended, socket_at, until
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -65,12 +65,6 @@ async def socket_status(address: str, **headers: str) -> int:
                 return 101
         except aiohttp.WSServerHandshakeError as error:
             return error.status
-
-
-def socket_at(address: str) -> tuple[str, dict[str, str]]:
-    """Return where the page of a cockpit's address has its socket, and what it says of itself."""
-    base, _, query = address.partition('/?')
-    return f'{base}/socket?{query}', {'Origin': base}
 
 
 def socket_of(cockpit: Cockpit) -> tuple[str, dict[str, str]]:

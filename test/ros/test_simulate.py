@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from ros_bench import Processes, until
+from ros_bench import Processes, socket_at, until
 
 from gato_ros.episodes.recordings.mcap_file import read_about
 from gato_ros.tools.graph.simulate import FIRST_SEED
@@ -35,8 +35,9 @@ def test_scenes_are_recorded_and_changed_from_the_page(
 
 async def use(address: str) -> None:
     """Wait for all nodes, record a little, and go to the next scene."""
+    socket, headers = socket_at(address)
     async with aiohttp.ClientSession() as session, session.ws_connect(
-            f'{address}/socket', headers={'Origin': address}) as page:
+            socket, headers=headers) as page:
 
         async def come(kind: str, true: Any) -> dict[str, Any]:
             async for message in page:
