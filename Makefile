@@ -41,7 +41,7 @@ KILLS ?= 100
 HOSTILE ?= 200
 faults: $(READY)
 	GATO_SLOW=1 GATO_KILLS=$(KILLS) GATO_HOSTILE=$(HOSTILE) $(BIN)/python -m pytest -s -m 'faults or not faults' \
-	    test/ros/test_faults.py test/ros/test_hostile.py test/ros/test_stopping.py
+	    test/ros/test_faults.py test/ros/test_outages.py test/ros/test_hostile.py test/ros/test_stopping.py
 
 FUZZ ?= 10000000
 # Of each kind of file that is read, changed at random, beside those made by hand.

@@ -10,8 +10,11 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 (rclpy) is not installed')
 
 import rclpy
+from plant import Plant
 from ros_bench import ROOT, Bench, Processes
 
+from gato_ros.nodes.teleoperation.cockpit import Cockpit
+from gato_ros.nodes.teleoperation.teleop_node import TeleopNode
 from gato_ros.tools.graph.children import free_domain
 
 
@@ -43,6 +46,30 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     children = Processes(tmp_path)
     yield children
     children.close()
+
+
+@pytest.fixture
+def node(bench: Bench) -> TeleopNode:
+    """The teleop node in this process."""
+    node = TeleopNode()
+    bench.add(node)
+    return node
+
+
+@pytest.fixture
+def cockpit(node: TeleopNode) -> Iterator[Cockpit]:
+    served = Cockpit(node, port=0)
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def plant(bench: Bench, processes: Processes) -> Iterator[Plant]:
+    """A robot, its gate and a policy that waves, moving; at the end no limit was broken."""
+    plant = Plant(bench, processes)
+    plant.recover()
+    yield plant
+    plant.within_limits()
 
 
 @pytest.fixture(scope='session')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -139,3 +140,16 @@ def socket_at(address: str) -> tuple[str, dict[str, str]]:
     """Return where the page of a cockpit's address has its socket, and what it says of itself."""
     base, _, query = address.partition('/?')
     return f'{base}/socket?{query}', {'Origin': base}
+
+
+async def come_true(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def page_of(teleop: Any) -> str:
+    """Return the address that the node's process has printed."""
+    return until(lambda: next((line.split()[1] for line in teleop.log.read_text().split('\n')
+                               if line.startswith('cockpit: ')), None), what='the page')
