@@ -29,8 +29,7 @@ bench: $(READY)
 	$(BIN)/gato-ros bench $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest test/unit
-	$(BIN)/python -m pytest test/sim
+	$(BIN)/python -m pytest test/unit test/sim -n 2 --dist worksteal
 	$(BIN)/python -m pytest test/ros -m 'not faults' --reruns 2  # real processes in real time, on any machine
 
 unit: $(READY)

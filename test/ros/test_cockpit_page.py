@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, Browser, Page
 from person import plan_of
-from ros_bench import Bench, Processes, ended, page_of, until
+from ros_bench import Bench, Processes, ended, page_of, socket_at, until
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
