@@ -68,6 +68,8 @@ class GymnasiumSettings:
     scores: Scores | None = None
 
     def __post_init__(self) -> None:
+        if not self.tasks:
+            raise ConfigError('tasks is empty, expected at least one; left out, there is default')
         if self.bar is not None and self.scores is None:
             raise ConfigError(f'bar is {self.bar} and no scores are given, expected both: the '
                               'bar is a normalised score')
@@ -178,10 +180,6 @@ class GymnasiumEnvironment(Environment):
     def success(self) -> bool | None:
         key = self._domain.settings.success
         return bool(self._info.get(key, False)) if key else None
-
-    @property
-    def failure(self) -> str:
-        return '' if self.success is not False else 'not solved'
 
     @property
     def progress(self) -> float:
