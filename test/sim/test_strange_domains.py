@@ -1,4 +1,4 @@
-"""What the commands make of a stranger's domain: worlds that break, experts that err, no verdict."""
+"""What commands make of a stranger's domain: worlds that break, experts that err, no verdict."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_an_expert_that_does_what_is_not_allowed_is_named(gato, line: Path, tmp_
                                                           ) -> None:
     status, _, error = gato('collect', '--task', f'{line}/errs', '--episodes', 1, '--out',
                             tmp_path / 'data')
-    assert status == 2 and error == ('LineEnvironment (task errs, seed 100000, step 0): \'move\' '
+    assert status == 2 and error == ("LineEnvironment (task errs, seed 100000, step 0): 'move' "
                                      'is [2], expected values in [[0.0], [1.0]], whole numbers')
-    with pytest.raises(DomainError, match='step 0.: the episode is over before its first step'):
+    with pytest.raises(DomainError, match=r'step 0\): the episode is over before its f'):
         Checked(load_domain(str(line)).environment()).reset('over', 0)
 
 
