@@ -100,7 +100,7 @@ class Environment(ABC):
     robot      the robot that the world stands for: the gate stands before it. None: there is none
     pictures   whether observations hold images; may be changed between episodes
     randomise  whether looks and physics are drawn anew at a reset, where the domain can
-    delay_s    how much later than asked an action acts; worlds that wait for it leave it at 0
+    delay_s    how much later than asked an action acts; worlds without time to lose ignore it
     """
 
     spec: TimestepSpec

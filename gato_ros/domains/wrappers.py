@@ -165,8 +165,15 @@ class Checked(_Wrapper):
 
 
 def open_environment(domain: Domain) -> Environment:
-    """Return a domain's world as an actor meets it: checked, and a robot's behind the gate."""
+    """Return a domain's world as an actor meets it: checked, and a robot's behind the gate.
+
+    Raises DomainError where the domain and its environment name different robots.
+    """
     inside = domain.environment()
+    if inside.robot != domain.robot:
+        names = [robot.name if robot else 'none' for robot in (domain.robot, inside.robot)]
+        raise DomainError(f'the domain {domain.name!r} has the robot {names[0]} and its '
+                          f'environment {names[1]}, expected the same: it stands behind the gate')
     return Checked(inside if inside.robot is None else Gated(inside))
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from gato_ros.domains.domain import DomainError, Score, Scores
 from gato_ros.domains.registry import load_domain
-from gato_ros.domains.wrappers import Checked
+from gato_ros.domains.wrappers import Checked, open_environment
 from gato_ros.episodes.episode import list_episodes, read_info
 from gato_ros.evaluation.contact_sheet import draw_sheet, save_frames
 from gato_ros.evaluation.results import FILE
 from gato_ros.evaluation.rollout import Outcome
+from gato_ros.robot import load_robot
 from gato_ros.spec import ContinuousField, TimestepSpec
 from gato_ros.tools.cli import main as program
 from gato_ros.training.disturbance import Disturbance
@@ -173,6 +174,13 @@ def test_a_file_that_is_not_whole_is_one_sentence(code: str, sentence: str, tmp_
     file.write_text(f'from gato_ros.domains.domain import Domain\n{code}\n')
     with pytest.raises(DomainError, match=rf'domain {file} .*{sentence}'):
         load_domain(str(file))
+
+
+def test_a_robot_that_would_not_stand_behind_the_gate_is_refused(line: Path) -> None:
+    domain = load_domain(str(line))
+    domain.robot = load_robot('panda_sim')
+    with pytest.raises(DomainError, match='has the robot panda_sim and its environment none, exp'):
+        open_environment(domain)
 
 
 def test_a_normalised_score_needs_an_expert_above_chance() -> None:
