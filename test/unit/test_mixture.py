@@ -27,6 +27,7 @@ from gato_ros.policy.policy import GatoPolicy
 from gato_ros.spec import DiscreteField, ImageField, Observation, TimestepSpec
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.training.data.mixture import Mixture
+from gato_ros.training.log import RunLog
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.settings import SourceSettings, TrainSettings, load_settings, read_mixture
 from gato_ros.training.train import train
@@ -325,6 +326,15 @@ def test_a_run_goes_on_with_its_own_mixture_and_all_that_it_knew(
         train(heavier, run, 'cpu')
     with pytest.raises(ConfigError, match='with mixture = 1 sources, this one has 2 sources'):
         train(replace(second, mixture=(*heavier.mixture, text)), run, 'cpu')
+
+
+def test_a_source_that_is_not_in_every_batch_does_not_stop_the_plot(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    log.add(1, {'tokens': 2.0})
+    log.add(2, {'tokens': 1.0, 'error': 0.5})
+    log.add(3, {'tokens': 1.0})
+    log.close()
+    assert cv2.imread(str(tmp_path / 'loss.png')).shape[1] == 1000, 'two plots'
 
 
 def test_a_run_that_cannot_be_validated_does_not_begin(
