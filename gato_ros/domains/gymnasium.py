@@ -138,9 +138,10 @@ class GymnasiumDomain(Domain):
             if 'rgb_array' in _modes(settings):
                 options.setdefault('render_mode', 'rgb_array')
             return gymnasium.make(settings.environment, **options)
-        except (gymnasium.error.Error, ImportError, TypeError) as error:
+        except Exception as error:  # whatever the environment of a stranger raises
+            why = (str(error).splitlines() or [type(error).__name__])[0]
             raise DomainError(f'{self._file}: environment {settings.environment!r} cannot be '
-                              f'made: {str(error).splitlines()[0]}') from error
+                              f'made: {why}') from error
 
 
 class GymnasiumEnvironment(Environment):

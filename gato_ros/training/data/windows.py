@@ -209,9 +209,9 @@ def find_episodes(domain: Domain, settings: SourceSettings
         raise EpisodeError(f'{foreign}, expected {", ".join(specs)} of {domain.name}; no episode '
                            f'in {", ".join(settings.folders)} has that')
     if not found:
-        raise EpisodeError(f'none of the {total} episodes in {", ".join(settings.folders)} may be '
-                           f'learnt from, expected successes (or scores) of {domain.name} with '
-                           f'{settings.timesteps} timesteps (timesteps) or more')
+        raise EpisodeError(f'none of the {total} episodes in {", ".join(settings.folders)} is '
+                           f'usable ({domain.name} decides: a success, or its bar) and has '
+                           f'{settings.timesteps} timesteps, expected one at least')
     return found
 
 
