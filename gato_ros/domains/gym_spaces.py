@@ -118,17 +118,17 @@ def _parts(title: str, path: tuple[str | int, ...], space: spaces.Space, given: 
     if isinstance(space, spaces.Discrete):
         field = _discrete(title, given.names or (title,), int(space.n))
         first = int(space.start)
-        return [Part(path, field, lambda value: np.asarray(value).ravel() - first,
+        return [Part(path, field, lambda value: _whole(value) - first,
                      lambda array: int(array[0]) + first)]
     if isinstance(space, spaces.MultiBinary):
         names = given.names or _names(int(np.prod(space.shape)))
         return [Part(path, _discrete(title, names, 2),
-                     lambda value: np.asarray(value).ravel(),
+                     _whole,
                      lambda array: array.reshape(space.shape).astype(np.int8))]
     if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
         names = given.names or _names(len(space.nvec))
         return [Part((*path, i), _discrete(f'{title}_{i}', (names[i],), int(count)),
-                     lambda value: np.asarray(value).ravel(), lambda array: int(array[0]))
+                     _whole, lambda array: int(array[0]))
                 for i, count in enumerate(space.nvec)]
     raise ConfigError(f'{title!r} is {space}, expected Box, Discrete, MultiDiscrete, MultiBinary, '
                       'Text, or a Dict or Tuple of them')
@@ -177,6 +177,12 @@ def _picture(title: str, path: tuple[str | int, ...], space: spaces.Box, given: 
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
     return Part(path, ImageField(title, height, width), resized, lambda array: array)
+
+
+def _whole(value: Any) -> np.ndarray:
+    """Return int64[n]; what holds no whole numbers as it is, for who checks the timestep."""
+    array = np.asarray(value).ravel()
+    return array.astype(np.int64) if array.dtype.kind in 'bui' else array
 
 
 def _discrete(title: str, names: tuple[str, ...], count: int) -> DiscreteField:

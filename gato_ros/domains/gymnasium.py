@@ -137,6 +137,7 @@ class GymnasiumDomain(Domain):
             options = {**settings.options, **settings.tasks[task].options}
             if 'rgb_array' in _modes(settings):
                 options.setdefault('render_mode', 'rgb_array')
+            options.setdefault('disable_env_checker', True)  # wrappers.Checked says it better
             return gymnasium.make(settings.environment, **options)
         except Exception as error:  # whatever the environment of a stranger raises
             why = (str(error).splitlines() or [type(error).__name__])[0]
