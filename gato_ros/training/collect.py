@@ -124,10 +124,12 @@ def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
     missing = [seed for seed in settings.seeds if not _file(settings, seed).exists()]
     for seed in sorted(set(settings.seeds) - set(missing)):
         info, (domain, task) = read_info(_file(settings, seed)), settings.find(seed)
-        if (info.domain or domain.name, info.task) != (domain.name, task):
-            raise CollectError(f'{_file(settings, seed)} holds an episode of {info.domain}/'
-                               f'{info.task}, expected {domain.name}/{task}; give another --out, '
-                               'or the tasks that it was begun with')
+        same = _full_name(domain, info.task) == _full_name(domain, task)
+        if info.domain not in ('', domain.name) or not same:
+            raise CollectError(
+                f'{_file(settings, seed)} holds an episode of {info.domain or domain.name}/'
+                f'{info.task}, expected {domain.name}/{task}; give another --out, or the tasks '
+                'that it was begun with')
         yield seed, domain.usable(info.success, info.normalised)
     try:
         yield from run_jobs(_collect_one, missing, settings.workers, _start_worker, (settings,))
@@ -247,3 +249,8 @@ def _collect_one(seed: int) -> tuple[int, bool]:
 
 def _file(settings: CollectSettings, seed: int) -> Path:
     return settings.out / f'{seed:08d}{SUFFIX}'
+
+
+def _full_name(domain: Domain, task: str) -> str:
+    """Return the one name of a task that may have two; other domains' as they are."""
+    return (domain.tasks[task].alias_of if task in domain.tasks else '') or task
