@@ -11,12 +11,12 @@ import pytest
 from gato_ros.domains.domain import DomainError, Score, Scores
 from gato_ros.domains.registry import load_domain
 from gato_ros.domains.wrappers import Checked, open_environment
-from gato_ros.episodes.episode import list_episodes, read_info
+from gato_ros.episodes.episode import EpisodeInfo, EpisodeWriter, list_episodes, read_info
 from gato_ros.evaluation.contact_sheet import draw_sheet, save_frames
 from gato_ros.evaluation.results import FILE
 from gato_ros.evaluation.rollout import Outcome
 from gato_ros.robot import load_robot
-from gato_ros.spec import ContinuousField, TimestepSpec
+from gato_ros.spec import ContinuousField, Observation, TimestepSpec
 from gato_ros.tools.cli import main as program
 from gato_ros.training.disturbance import Disturbance
 
@@ -203,3 +203,16 @@ def test_noise_does_not_clip_what_has_no_limits() -> None:
         ContinuousField('push', ('x',), (-1.0,), (1.0,), mu_law=True),))
     noise = Disturbance(np.random.default_rng(0), 0.1, spec, load_domain('cartpole'))
     assert noise.apply({'push': np.array([40.0])})['push'][0] == pytest.approx(40.0, abs=1.0)
+
+
+@pytest.mark.parametrize(('task', 'goes_on'), [
+    ('stack_wide', True), ('stack_red_on_blue_wide', True), ('lift_red_narrow', False)])
+def test_collecting_goes_on_with_the_task_that_it_was_begun_with(
+        task: str, goes_on: bool, gato, tmp_path: Path) -> None:
+    writer, torque = EpisodeWriter(), {'joint_torques': np.zeros(8)}
+    writer.add(Observation(), torque, torque, {})
+    writer.save(tmp_path / '00100000.safetensors', EpisodeInfo(
+        'panda_sim', '', task, '', 100_000, 'expert', True))
+    status, said, error = gato('collect', '--out', tmp_path, '--episodes', 1)
+    assert (status == 0) == ('1 episodes' in said) == goes_on
+    assert goes_on or f'episode of stacking/{task}, expected stacking/stack_wide' in error
