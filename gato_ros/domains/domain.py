@@ -27,6 +27,10 @@ class DomainError(RuntimeError):
     """A domain that cannot be used, or a world that broke its word; one sentence for people."""
 
 
+class ActionError(ValueError):
+    """An action that the specification does not allow; one sentence for people."""
+
+
 @dataclass(frozen=True)
 class Seeds:
     """Which episodes serve what. Nothing is trained or chosen on test seeds.
@@ -79,6 +83,11 @@ class Scores:
     random: Score
     expert: Score
 
+    def __post_init__(self) -> None:
+        if not self.expert.mean > self.random.mean:
+            raise ConfigError(f'the expert scores {self.expert.mean:g} and chance '
+                              f'{self.random.mean:g}, expected more of the expert')
+
     def normalised(self, score: float) -> float:
         """Return 0 for the random actor's mean score and 1 for the expert's."""
         return (score - self.random.mean) / (self.expert.mean - self.random.mean)
@@ -91,7 +100,7 @@ class Environment(ABC):
     robot      the robot that the world stands for: the gate stands before it. None: there is none
     pictures   whether observations hold images; may be changed between episodes
     randomise  whether looks and physics are drawn anew at a reset, where the domain can
-    delay_s    how much later than asked an action acts; worlds that wait for it leave it at 0
+    delay_s    how much later than asked an action acts; worlds without time to lose ignore it
     """
 
     spec: TimestepSpec
@@ -106,7 +115,7 @@ class Environment(ABC):
 
     @abstractmethod
     def step(self, values: Values) -> Observation:
-        """Do this for one timestep; ValueError for values that are not allowed."""
+        """Do this for one timestep; ActionError for values that are not allowed."""
 
     @property
     @abstractmethod
@@ -130,7 +139,7 @@ class Environment(ABC):
     @property
     def failure(self) -> str:
         """What went wrong so far, in a few words; '' on success."""
-        return '' if self.success else 'not solved'
+        return 'not solved' if self.success is False else ''
 
     @property
     def progress(self) -> float:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +78,12 @@ def sentence_of(space: spaces.Space, value: Any, name: str) -> str:
 
 
 def read(parts: list[Part], value: Any) -> dict[str, np.ndarray]:
-    """Return the fields' arrays of a value of the space."""
-    return {part.field.name: part.read(_at(value, part.path)) for part in parts}
+    """Return the fields' arrays of a value of the space; what it lacks is left out."""
+    found = {}
+    for part in parts:
+        with suppress(LookupError, TypeError):
+            found[part.field.name] = part.read(_at(value, part.path))
+    return found
 
 
 def write(parts: list[Part], values: Values, space: spaces.Space) -> Any:
@@ -113,17 +118,17 @@ def _parts(title: str, path: tuple[str | int, ...], space: spaces.Space, given: 
     if isinstance(space, spaces.Discrete):
         field = _discrete(title, given.names or (title,), int(space.n))
         first = int(space.start)
-        return [Part(path, field, lambda value: np.array([int(value) - first]),
+        return [Part(path, field, lambda value: _whole(value) - first,
                      lambda array: int(array[0]) + first)]
     if isinstance(space, spaces.MultiBinary):
         names = given.names or _names(int(np.prod(space.shape)))
         return [Part(path, _discrete(title, names, 2),
-                     lambda value: np.asarray(value, np.int64).ravel(),
+                     _whole,
                      lambda array: array.reshape(space.shape).astype(np.int8))]
     if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
         names = given.names or _names(len(space.nvec))
         return [Part((*path, i), _discrete(f'{title}_{i}', (names[i],), int(count)),
-                     lambda value: np.array([int(value)]), lambda array: int(array[0]))
+                     _whole, lambda array: int(array[0]))
                 for i, count in enumerate(space.nvec)]
     raise ConfigError(f'{title!r} is {space}, expected Box, Discrete, MultiDiscrete, MultiBinary, '
                       'Text, or a Dict or Tuple of them')
@@ -161,7 +166,10 @@ def _picture(title: str, path: tuple[str | int, ...], space: spaces.Box, given: 
     height, width = given.size or (rows, columns)
 
     def resized(value: Any) -> np.ndarray:
-        picture = np.asarray(value, np.uint8).reshape(rows, columns, -1)
+        picture = np.asarray(value)
+        if picture.shape != space.shape:
+            return picture  # who checks the timestep says what is wrong
+        picture = picture.reshape(rows, columns, -1)
         if picture.shape[2] == 1:
             picture = np.repeat(picture, 3, axis=2)
         if (rows, columns) == (height, width):
@@ -169,6 +177,12 @@ def _picture(title: str, path: tuple[str | int, ...], space: spaces.Box, given: 
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
 
     return Part(path, ImageField(title, height, width), resized, lambda array: array)
+
+
+def _whole(value: Any) -> np.ndarray:
+    """Return int64[n]; what holds no whole numbers as it is, for who checks the timestep."""
+    array = np.asarray(value).ravel()
+    return array.astype(np.int64) if array.dtype.kind in 'bui' else array
 
 
 def _discrete(title: str, names: tuple[str, ...], count: int) -> DiscreteField:

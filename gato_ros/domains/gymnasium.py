@@ -68,6 +68,8 @@ class GymnasiumSettings:
     scores: Scores | None = None
 
     def __post_init__(self) -> None:
+        if not self.tasks:
+            raise ConfigError('tasks is empty, expected at least one; left out, there is default')
         if self.bar is not None and self.scores is None:
             raise ConfigError(f'bar is {self.bar} and no scores are given, expected both: the '
                               'bar is a normalised score')
@@ -135,10 +137,12 @@ class GymnasiumDomain(Domain):
             options = {**settings.options, **settings.tasks[task].options}
             if 'rgb_array' in _modes(settings):
                 options.setdefault('render_mode', 'rgb_array')
+            options.setdefault('disable_env_checker', True)  # wrappers.Checked says it better
             return gymnasium.make(settings.environment, **options)
-        except (gymnasium.error.Error, ImportError, TypeError) as error:
+        except Exception as error:  # whatever the environment of a stranger raises
+            why = (str(error).splitlines() or [type(error).__name__])[0]
             raise DomainError(f'{self._file}: environment {settings.environment!r} cannot be '
-                              f'made: {str(error).splitlines()[0]}') from error
+                              f'made: {why}') from error
 
 
 class GymnasiumEnvironment(Environment):
@@ -178,10 +182,6 @@ class GymnasiumEnvironment(Environment):
     def success(self) -> bool | None:
         key = self._domain.settings.success
         return bool(self._info.get(key, False)) if key else None
-
-    @property
-    def failure(self) -> str:
-        return '' if self.success is not False else 'not solved'
 
     @property
     def progress(self) -> float:

@@ -15,7 +15,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -60,6 +60,9 @@ def find_task(reference: str, robot: str = '') -> tuple[Domain, str]:
     Raises ConfigError for what is unknown, DomainError for a domain that does not load.
     """
     head, slash, task = reference.rpartition('/')
+    if _is_domain(reference):
+        raise ConfigError(f'{reference!r} is a domain, expected one of its tasks: ' + ', '.join(
+            f'{reference}/{name}' for name in load_domain(reference, robot).suite))
     domain = load_domain(head if slash else DEFAULT, robot)
     return domain, domain.task(task).name
 
@@ -68,7 +71,7 @@ def find_tasks(references: Sequence[str], robot: str = '') -> list[str]:
     """Return references of single tasks; a domain alone stands for all of its suite."""
     found = []
     for reference in references:
-        if Path(reference).suffix in FILES or reference in domain_names():
+        if _is_domain(reference):
             domain = load_domain(reference, robot)
             found += [task if reference == DEFAULT else f'{reference}/{task}'
                       for task in domain.suite]
@@ -78,30 +81,29 @@ def find_tasks(references: Sequence[str], robot: str = '') -> list[str]:
     return found
 
 
+def _is_domain(reference: str) -> bool:
+    """Whether this names a domain, not a task."""
+    return Path(reference).suffix in FILES or reference in domain_names()
+
+
 @lru_cache(maxsize=64)
 def _load(name: str) -> Domain:
     if Path(name).suffix == '.py':
-        return _made(_in_file(Path(name)), name)
+        return _made(lambda: _in_file(Path(name)), f'domain {name}')
     if Path(name).suffix in FILES:
         return _gymnasium(Path(name))
     if name == REAL:
         return RobotDomain()
     if name in OURS:
         module, _, kind = OURS[name].partition(':')
-        return _made(getattr(_imported(module, name), kind), name)
+        return getattr(_imported(module, name), kind)()
     if name in _described():
         return _gymnasium(data_path('config', 'domains', f'{name}.yaml'))
     point = next((point for point in _points() if point.name == name), None)
     if point is None:
         raise ConfigError(f'domain {name!r} is unknown, expected one of '
                           f'{", ".join(domain_names())}, or a .py or .yaml file')
-    try:
-        return _made(point.load(), name)
-    except DomainError:
-        raise
-    except Exception as error:  # whatever the package of a stranger raises
-        raise DomainError(f'domain {name!r} ({point.value}) does not load: '
-                          f'{type(error).__name__}: {error}') from error
+    return _made(point.load, f'domain {name!r} ({point.value})')
 
 
 def _points() -> tuple[EntryPoint, ...]:
@@ -140,11 +142,7 @@ def _in_file(file: Path) -> type[Domain]:
     assert module_spec is not None and module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
-    try:
-        module_spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's file raises
-        raise DomainError(f'domain {file} does not load: {type(error).__name__}: {error}'
-                          ) from error
+    module_spec.loader.exec_module(module)
     kinds = [kind for kind in vars(module).values()
              if isinstance(kind, type) and issubclass(kind, Domain) and kind.__module__ == name]
     if len(kinds) != 1:
@@ -152,9 +150,16 @@ def _in_file(file: Path) -> type[Domain]:
     return kinds[0]
 
 
-def _made(kind: type[Domain], name: str) -> Domain:
+def _made(load: Callable[[], type[Domain]], title: str) -> Domain:
+    """Return the domain of a stranger's class, called without arguments."""
     try:
-        return kind()
-    except ModuleNotFoundError as error:
-        raise DomainError(f'domain {name!r} needs {error.name}, which is not installed; '
-                          f"bring it with: pip install 'gato_ros[{name}]'") from error
+        made = load()()
+    except (ConfigError, DomainError):
+        raise
+    except Exception as error:  # whatever the code of a stranger raises
+        raise DomainError(f'{title} does not load: {type(error).__name__}: {error}') from error
+    if not isinstance(made, Domain):
+        raise DomainError(f'{title} is {type(made).__name__}, expected a class of Domain')
+    if not made.tasks:
+        raise DomainError(f'{title} has no tasks, expected at least one')
+    return made

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gato_ros.domains.domain import Domain, DomainError, Environment, Values
+from gato_ros.domains.domain import ActionError, Domain, DomainError, Environment, Values
 from gato_ros.safety import SafetyGate
 from gato_ros.spec import ContinuousField, DiscreteField, Observation, TimestepSpec
 
@@ -106,36 +106,49 @@ class Checked(_Wrapper):
 
     def reset(self, task: str, seed: int) -> Observation:
         self._where, self._steps = f'task {task}, seed {seed}', 0
-        return self._seen(super().reset(task, seed))
+        seen = self._seen(super().reset(task, seed))
+        if self.inside.ended:
+            raise self._broken('the episode is over before its first step')
+        return seen
 
     def step(self, values: Values) -> Observation:
         return self.apply(values)[0]
 
     def apply(self, values: Values) -> tuple[Observation, Values]:
-        for field in self.spec.actions:
-            _check_action(field, values)
+        self.check(values)
         observation, sent = self.inside.apply(values)
         self._steps += 1
         if not np.isfinite(self.inside.score):
             raise self._broken(f'the score is {self.inside.score}, expected a finite number')
         return self._seen(observation), sent
 
+    def check(self, values: Values) -> None:
+        """Raise ActionError for values that the specification does not allow."""
+        for field in self.spec.actions:
+            wrong = _wrong_in(field, values)
+            if wrong:
+                raise ActionError(f'{self._title}: {wrong}')
+
+    @property
+    def _title(self) -> str:
+        return f'{type(self.inside.world).__name__} ({self._where}, step {self._steps})'
+
     def _seen(self, observation: Observation) -> Observation:
         if self.inside.pictures:
             for image in self.spec.images:
-                self._check(observation.images, image.name, (image.height, image.width, 3))
-                if observation.images[image.name].dtype != np.uint8:
-                    raise self._broken(f'{image.name!r} holds '
-                                       f'{observation.images[image.name].dtype}, expected uint8')
+                picture = self._check(observation.images, image.name,
+                                      (image.height, image.width, 3))
+                if picture.dtype != np.uint8:
+                    raise self._broken(f'{image.name!r} holds {picture.dtype}, expected uint8')
         for tensor in self.spec.tensors:
             array = self._check(observation.proprioception, tensor.name, (tensor.size,))
             if not np.isfinite(array).all():
                 raise self._broken(f'{tensor.name!r} holds {array[~np.isfinite(array)][0]}, '
                                    'expected finite numbers')
             if isinstance(tensor, DiscreteField) and not (
-                    (array >= 0) & (array < tensor.count)).all():
-                raise self._broken(f'{tensor.name!r} holds {array.min()} to {array.max()}, '
-                                   f'expected whole numbers in [0, {tensor.count})')
+                    (array >= 0) & (array < tensor.count) & (array % 1 == 0)).all():
+                raise self._broken(f'{tensor.name!r} is {array.tolist()}, expected whole numbers '
+                                   f'in [0, {tensor.count})')
         return observation
 
     def _check(self, values: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
@@ -148,30 +161,40 @@ class Checked(_Wrapper):
         return array
 
     def _broken(self, words: str) -> DomainError:
-        return DomainError(f'{type(self.inside.world).__name__} ({self._where}, step '
-                           f'{self._steps}): {words}, as its specification says')
+        return DomainError(f'{self._title}: {words}')
 
 
 def open_environment(domain: Domain) -> Environment:
-    """Return a domain's world as an actor meets it: checked, and a robot's behind the gate."""
+    """Return a domain's world as an actor meets it: checked, and a robot's behind the gate.
+
+    Raises DomainError where the domain and its environment name different robots.
+    """
     inside = domain.environment()
+    if inside.robot != domain.robot:
+        names = [robot.name if robot else 'none' for robot in (domain.robot, inside.robot)]
+        raise DomainError(f'the domain {domain.name!r} has the robot {names[0]} and its '
+                          f'environment {names[1]}, expected the same: it stands behind the gate')
     return Checked(inside if inside.robot is None else Gated(inside))
 
 
-def _check_action(field: ContinuousField | DiscreteField, values: Values) -> None:
+def _wrong_in(field: ContinuousField | DiscreteField, values: Values) -> str:
+    """Return what is wrong with an action's field, '' where it is allowed."""
     if field.name not in values:
-        raise ValueError(f'the action lacks {field.name!r}; given: {", ".join(values) or "none"}')
+        return f'the action lacks {field.name!r}; given: {", ".join(values) or "none"}'
     array = np.asarray(values[field.name])
     if array.shape != (field.size,):
-        raise ValueError(f'{field.name!r} has shape {array.shape}, expected ({field.size},): one '
-                         f'value for each of {", ".join(field.names)}')
+        return (f'{field.name!r} has shape {array.shape}, expected ({field.size},): one value for '
+                f'each of {", ".join(field.names)}')
+    whole = isinstance(field, DiscreteField)
     if isinstance(field, DiscreteField):
         low, high = np.zeros(field.size), np.full(field.size, field.count - 1.0)
     elif field.mu_law:
         low, high = np.full(field.size, -np.inf), np.full(field.size, np.inf)
     else:
         low, high = np.asarray(field.low), np.asarray(field.high)
-    room = 0.0 if isinstance(field, DiscreteField) or field.mu_law else ROOM * (high - low)
-    if not (np.isfinite(array) & (array >= low - room) & (array <= high + room)).all():
-        raise ValueError(f'{field.name!r} is {array.tolist()}, expected values in '
-                         f'[{low.tolist()}, {high.tolist()}]')
+    room = 0.0 if whole or np.isinf(high).all() else ROOM * (high - low)
+    fits = np.isfinite(array) & (array >= low - room) & (array <= high + room)
+    if fits.all() and not (whole and (array % 1).any()):
+        return ''
+    return (f'{field.name!r} is {array.tolist()}, expected values in '
+            f'[{low.tolist()}, {high.tolist()}]' + ', whole numbers' * whole)

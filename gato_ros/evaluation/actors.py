@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Domain, Environment, Values
 from gato_ros.policy.policy import GatoPolicy
 from gato_ros.spec import Observation
@@ -98,11 +99,18 @@ class ExpertActor:
 
     def reset(self, scene: Scene) -> None:
         self._expert = scene.domain.demonstrator(
-            scene.environment, scene.domain.demonstrators[0],
-            np.random.default_rng((scene.seed, 5)))
+            scene.environment, expert_of(scene.domain), np.random.default_rng((scene.seed, 5)))
 
     def act(self, observation: Observation, sent: Values | None) -> Values:
         return self._expert.act(observation)
+
+
+def expert_of(domain: Domain) -> str:
+    """Return the name of a domain's expert; ConfigError where there is none."""
+    if not domain.demonstrators:
+        raise ConfigError(f'the domain {domain.name!r} has no expert, but an actor was asked for '
+                          'that needs one; expected others, such as policy, random and still')
+    return domain.demonstrators[0]
 
 
 class RandomActor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from gato_ros.config import ConfigError
 from gato_ros.evaluation.actors import (
     Actor,
     ExpertActor,
@@ -23,11 +24,17 @@ POLICIES: Mapping[str, Callable[[Policies], Actor]] = {
 SCRIPTS: Mapping[str, Callable[[], Actor]] = {
     'expert': ExpertActor, 'still': StillActor, 'random': RandomActor, 'replay': ReplayActor}
 POLICY_ACTORS = frozenset(POLICIES)
+EXPERT_ACTORS = frozenset(('expert', 'replay', 'shown', 'misshown'))  # what needs an expert
 CONTROLS = ('policy', 'expert', 'still', 'random', 'replay', 'no_image', 'stale_image')
 ABLATION = ('policy', 'shown', 'untold', 'misled', 'misshown')  # of the prompt
 ACTORS = (*CONTROLS, *ABLATION[1:])
 
 
 def make_actor(name: str, policies: Policies) -> Actor:
-    """Return one of ACTORS; ``policies`` is asked by those that run a checkpoint."""
+    """Return one of ACTORS; ``policies`` is asked by those that run a checkpoint.
+
+    Raises ConfigError for another name.
+    """
+    if name not in ACTORS:
+        raise ConfigError(f'actor is {name!r}, expected one of {", ".join(ACTORS)}')
     return POLICIES[name](policies) if name in POLICIES else SCRIPTS[name]()

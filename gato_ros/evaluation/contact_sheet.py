@@ -48,7 +48,7 @@ def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
     """
     kinds: dict[tuple[str, ...], list[tuple[Outcome, Path]]] = {}
     for outcome in sorted(outcomes, key=lambda o: o.seed):
-        if outcome.actor in PICTURED and not outcome.success:
+        if outcome.actor in PICTURED and outcome.success is False:
             path = _strip(out, outcome)
             if path.exists():
                 kind = outcome.task, outcome.randomisation, outcome.actor, outcome.failure
@@ -60,7 +60,7 @@ def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
     shown = sorted(found[:LARGEST], key=lambda item: (item[0].task, item[0].randomisation,
                                                       item[0].actor, item[0].failure,
                                                       item[0].seed))
-    tiles = [_tile(outcome, path) for outcome, path in shown]
+    tiles = _alike([_tile(outcome, path) for outcome, path in shown])
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS if len(tiles) > COLUMNS else 0)
     rows = [np.concatenate(tiles[i:i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
     times = ', '.join(f'{100 * (i + 1) // FRAMES}' for i in range(FRAMES))
@@ -74,6 +74,13 @@ def _strip(out: Path, outcome: Outcome) -> Path:
     task = outcome.task.replace('/', '-')
     return out / 'failures' / (f'{task}-{outcome.randomisation}-{outcome.actor}-'
                                f'{outcome.seed:05d}-{outcome.fingerprint}.png')
+
+
+def _alike(tiles: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return tiles of one size: an episode that is lost early has fewer frames than others."""
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    return [cv2.copyMakeBorder(tile, 0, height - tile.shape[0], 0, width - tile.shape[1],
+                               cv2.BORDER_CONSTANT) for tile in tiles]
 
 
 def _tile(outcome: Outcome, path: Path) -> np.ndarray:

@@ -106,7 +106,7 @@ class _Worker:
                           self._actors[job.actor], job.actor,
                           frames.watch if frames else None)
         outcome = replace(outcome, fingerprint=self._prints[job.task, job.actor])
-        if frames and frames.pictures and not outcome.success:
+        if frames and frames.pictures and outcome.success is False:
             save_frames(self._settings.out, outcome, frames.pictures)
         return outcome
 

@@ -12,7 +12,7 @@ from gato_ros.domains.domain import Environment
 from gato_ros.domains.registry import find_task
 from gato_ros.domains.wrappers import open_environment
 from gato_ros.evaluation.actors import Scene
-from gato_ros.evaluation.cast import make_actor
+from gato_ros.evaluation.cast import POLICY_ACTORS, make_actor
 from gato_ros.evaluation.rollout import Outcome, rollout
 from gato_ros.evaluation.suite import name_in
 from gato_ros.policy.checkpoint import load_checkpoint
@@ -22,10 +22,14 @@ SIZE = 320  # pixels across
 RATE_HZ = 20.0  # of a domain without a robot
 
 
+class FilmError(RuntimeError):
+    """A film that cannot be written; one sentence."""
+
+
 class Film:
     """Writes what an environment looks like, frame by frame, as an mp4.
 
-    Raises OSError where no file can be written.
+    Raises FilmError where no film can be written.
     """
 
     def __init__(self, file: Path, rate_hz: float) -> None:
@@ -49,7 +53,7 @@ class Film:
             self._writer = cv2.VideoWriter(str(self.file), int.from_bytes(b'mp4v', 'little'),
                                            self._rate_hz, (width, height))
             if not self._writer.isOpened():
-                raise OSError(f'{self.file} cannot be written as mp4v; is the folder writable?')
+                raise FilmError(f'{self.file} cannot be written as mp4v; is the folder writable?')
         self._writer.write(picture[:height, :width])
 
 
@@ -58,15 +62,16 @@ def play(task: str, checkpoint: Path, out: Path, actor: str = 'policy', seed: in
     """Roll out one episode of DOMAIN/TASK and film it; return its outcome and the film."""
     domain, name = find_task(task, robot)
     environment = open_environment(domain)
-    loaded = load_checkpoint(checkpoint) if actor == 'policy' else None
+    loaded = load_checkpoint(checkpoint) if actor in POLICY_ACTORS else None
 
     def policies(scene: Scene) -> GatoPolicy:
         assert loaded is not None
         return GatoPolicy(loaded, name_in(loaded.config, scene.domain, scene.task))
 
+    acting = make_actor(actor, policies)
     rate_hz = domain.robot.rate_hz if domain.robot else RATE_HZ
     with Film(out / f'{domain.name}-{name}-{actor}-{seed:05d}.mp4', rate_hz) as film:
         outcome = rollout(Scene(domain, environment, task, name, seed),
-                          make_actor(actor, policies), actor, film.watch)
+                          acting, actor, film.watch)
     environment.close()
     return outcome, film.file

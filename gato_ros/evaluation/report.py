@@ -63,8 +63,8 @@ def _own_scores(groups: dict[tuple[str, str, str], list[Outcome]], task: str,
     ends = [groups.get((task, randomisation, actor)) for actor in ('random', 'expert')]
     if not all(ends):
         return None
-    scores = Scores(*(score_of(end) for end in ends if end))
-    return scores if scores.expert.mean > scores.random.mean else None
+    chance, expert = (score_of(end) for end in ends if end)
+    return Scores(chance, expert) if expert.mean > chance.mean else None
 
 
 def report(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from gato_ros.config import ConfigError, read_yaml, to_dict
+from gato_ros.domains.registry import find_task
 from gato_ros.domains.scores import Published
 from gato_ros.evaluation.evaluate import evaluate
 from gato_ros.evaluation.report import score_of
@@ -29,7 +30,7 @@ def measure(tasks: Sequence[str], episodes: int, out: Path, workers: int,
     out  finished episodes are kept there
     """
     for task in tasks:
-        domain = EvaluateSettings(tasks=(task,), actors=('random',)).find(task)[0]
+        domain = find_task(task)[0]
         if not domain.demonstrators:
             raise ConfigError(f'the domain {domain.name!r} has no expert, so {task!r} cannot be '
                               'scored; its scores may stand in its own file')

@@ -14,7 +14,8 @@ import gato_ros
 from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Domain
 from gato_ros.domains.registry import find_task
-from gato_ros.evaluation.cast import ACTORS, CONTROLS, POLICY_ACTORS
+from gato_ros.evaluation.actors import expert_of
+from gato_ros.evaluation.cast import ACTORS, CONTROLS, EXPERT_ACTORS, POLICY_ACTORS
 from gato_ros.evaluation.rollout import NOMINAL, RANDOMISED
 from gato_ros.policy.checkpoint import (
     SHIPPED,
@@ -78,6 +79,8 @@ class EvaluateSettings:
         _require_known('split', (self.split,), SPLITS)
         for task in self.tasks:
             domain = self.find(task)[0]
+            if not EXPERT_ACTORS.isdisjoint(self.actors):
+                expert_of(domain)
             if RANDOMISED in self.randomisations and not domain.randomises:
                 raise ConfigError(f'randomisation is {RANDOMISED!r}, but the domain '
                                   f'{domain.name!r} has none, expected {NOMINAL!r}')
@@ -104,13 +107,13 @@ class EvaluateSettings:
 
 def controls(tasks: Iterable[str], robot: str = '') -> tuple[str, ...]:
     """Return the actors that a rate of these tasks is read beside: those that all can have."""
-    blind, inexpert = {'no_image', 'stale_image'}, {'expert', 'replay'}
+    blind = {'no_image', 'stale_image'}
     found = [find_task(task, robot) for task in tasks]
-    left_out = set()
+    left_out: set[str] = set()
     if not all(domain.specification(task).images for domain, task in found):
         left_out |= blind
     if not all(domain.demonstrators for domain, _ in found):
-        left_out |= inexpert
+        left_out |= EXPERT_ACTORS
     return tuple(actor for actor in CONTROLS if actor not in left_out)
 
 

@@ -38,7 +38,7 @@ SOURCES: dict[str, Source] = {'person': 'teleoperation', RANDOM: 'random'}  # el
 
 
 class CollectError(RuntimeError):
-    """Collecting was interrupted; finished episodes are kept."""
+    """Collecting cannot go on; finished episodes are kept."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,10 @@ class CollectSettings:
         """Of all the tasks."""
         return find_task(self.tasks[0], self.robot)[0]
 
+    def find(self, seed: int) -> tuple[Domain, str]:
+        """Return the domain and the task of a seed's episode."""
+        return find_task(self.tasks[seed % len(self.tasks)], self.robot)
+
     @property
     def seeds(self) -> range:
         """Of the episodes."""
@@ -112,14 +116,21 @@ class CollectSettings:
 def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
     """Write the missing episodes; yield (seed, usable) of those that were there, then of each.
 
-    Raises CollectError when a worker dies, EpisodeError when an episode cannot be written,
-    DomainError when a world breaks its word.
+    Raises CollectError when a worker dies or the folder holds other episodes, EpisodeError when
+    one cannot be written, DomainError when a world breaks its word, ActionError when an expert
+    says what is not allowed; finished episodes are kept.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in settings.seeds if not _file(settings, seed).exists()]
     for seed in sorted(set(settings.seeds) - set(missing)):
-        info = read_info(_file(settings, seed))
-        yield seed, settings.domain.usable(info.success, info.normalised)
+        info, (domain, task) = read_info(_file(settings, seed)), settings.find(seed)
+        same = _full_name(domain, info.task) == _full_name(domain, task)
+        if info.domain not in ('', domain.name) or not same:
+            raise CollectError(
+                f'{_file(settings, seed)} holds an episode of {info.domain or domain.name}/'
+                f'{info.task}, expected {domain.name}/{task}; give another --out, or the tasks '
+                'that it was begun with')
+        yield seed, domain.usable(info.success, info.normalised)
     try:
         yield from run_jobs(_collect_one, missing, settings.workers, _start_worker, (settings,))
     except WorkerError as error:
@@ -145,7 +156,7 @@ class _Worker:
 
     def __init__(self, settings: CollectSettings) -> None:
         self.settings, self.domain = settings, settings.domain
-        self._environments: dict[str, Environment] = {}
+        self._environments: dict[str, Checked] = {}
         self.source: Source = SOURCES.get(settings.actor, 'expert')
         self._policies: dict[str, Any] = {}
         self.provenance: dict[str, object] = {}
@@ -160,7 +171,7 @@ class _Worker:
                                'policy_hash': checkpoint_hash(settings.policy),
                                'policy_share': settings.policy_share}
 
-    def environment(self, task: str) -> Environment:
+    def environment(self, task: str) -> Checked:
         if task not in self._environments:
             made = self._environments[task] = Checked(self.domain.environment())
             made.randomise = self.settings.randomise
@@ -185,7 +196,7 @@ class _Worker:
     def collect(self, seed: int) -> tuple[int, bool]:
         settings, domain = self.settings, self.domain
         rng = np.random.default_rng((seed, 1))
-        task = find_task(settings.tasks[seed % len(settings.tasks)], settings.robot)[1]
+        task = settings.find(seed)[1]
         environment = self.environment(task)
         deviation = float(rng.uniform(0, settings.noise))
         environment.delay_s = float(rng.uniform(0, settings.delay_s))
@@ -199,6 +210,7 @@ class _Worker:
         turn, policy_acts = 0, False
         while not environment.ended:
             label = demonstrator.act(observation)
+            environment.check(label)
             if policy is not None and turn == 0:
                 turn = int(rng.integers(10, 41))
                 policy_acts = bool(rng.random() < settings.policy_share)
@@ -216,7 +228,8 @@ class _Worker:
             success=environment.success, noise=deviation, randomised=settings.randomise,
             version=gato_ros.__version__, domain=domain.name, specification=environment.spec,
             score=environment.score, normalised=normalised,
-            extra={'delay_s': environment.delay_s, **self.provenance}))
+            extra={**({'delay_s': environment.delay_s} if domain.robot else {}),
+                   **self.provenance}))
         return seed, domain.usable(environment.success, normalised)
 
 
@@ -236,3 +249,8 @@ def _collect_one(seed: int) -> tuple[int, bool]:
 
 def _file(settings: CollectSettings, seed: int) -> Path:
     return settings.out / f'{seed:08d}{SUFFIX}'
+
+
+def _full_name(domain: Domain, task: str) -> str:
+    """Return the one name of a task that may have two; other domains' as they are."""
+    return (domain.tasks[task].alias_of if task in domain.tasks else '') or task

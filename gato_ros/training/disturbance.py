@@ -25,12 +25,13 @@ class Disturbance:
         self._push, self._left = np.zeros(len(names)), 0
 
     def apply(self, values: Values) -> Values:
-        """Return the action with this timestep's noise, within its ranges."""
+        """Return the action with this timestep's noise, within its ranges where it has some."""
         noise, start, disturbed = self._draw(), 0, {}
         for field in self._spec.continuous_actions:
             low, high = np.array(field.low), np.array(field.high)
             part = noise[start:start + field.size] * ((high - low) / 2)
-            disturbed[field.name] = np.clip(values[field.name] + part, low, high)
+            moved = values[field.name] + part
+            disturbed[field.name] = moved if field.mu_law else np.clip(moved, low, high)
             start += field.size
         for choice in self._spec.discrete_actions:
             drawn = self._rng.integers(0, choice.count, choice.size)

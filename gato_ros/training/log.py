@@ -35,11 +35,13 @@ class RunLog:
         import matplotlib
         matplotlib.use('Agg')
         from matplotlib import pyplot
-        names = [n for n in ('tokens', 'error', 'auxiliary') if n in self._rows[-1]]
+        names = [n for n in ('tokens', 'error', 'auxiliary')
+                 if any(n in row for row in self._rows)]
         figure, axes = pyplot.subplots(1, len(names), figsize=(5 * len(names), 3.5), squeeze=False)
-        steps = [row['step'] for row in self._rows]
         for axis, name in zip(axes[0], names, strict=True):
-            axis.plot(steps, [row[name] for row in self._rows])
+            # Not every batch of a mixture has a part in each of them.
+            found = [(row['step'], row[name]) for row in self._rows if name in row]
+            axis.plot(*zip(*found, strict=True))
             axis.set(xlabel='step', title=name)
             axis.grid(alpha=0.3)
         figure.tight_layout()

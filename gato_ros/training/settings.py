@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
+from gato_ros.tokens.sequence import LOCAL_POSITIONS
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class SourceSettings:
     window_timesteps, temperature  at control, where they differ from the run's own
     episodes           used of each folder, the first by name that can be; 0: all
     timesteps          in a sequence, the prompt not counted
-    tokens             in a sequence of documents
+    tokens             in a sequence of documents, at most 512
     picture_size       height and width in pixels
     prompt_fraction    share of sequences behind a demonstration (paper, section 2.2: 0.25)
     prompt_timesteps   in such a demonstration
@@ -65,19 +66,25 @@ class SourceSettings:
     auxiliary: bool = True
 
     def __post_init__(self) -> None:
+        if self.tokens > LOCAL_POSITIONS:
+            raise ConfigError(f'tokens is {self.tokens}, expected at most {LOCAL_POSITIONS}')
+        least = 3 if self.pictures else 2 if self.documents else 1
+        if self.window_timesteps is not None and self.window_timesteps < least:
+            raise ConfigError(f'window_timesteps is {self.window_timesteps}, expected at least '
+                              f'{least}' + (': an answer would not see what it answers; leave it '
+                                            'out' if least > 1 else ''))
         given = [key for key in ('folders', 'documents', 'pictures') if getattr(self, key)]
         if len(given) > 1:
             raise ConfigError(f'{" and ".join(given)} are given, expected one of them in a source')
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ConfigError(f'weight is {self.weight}, expected a number > 0; take the source '
                               'out instead')
-        least = ('timesteps', 'prompt_timesteps', 'policy_weight', 'demonstration_weight',
-                 'tokens')
-        if min(getattr(self, name) for name in least) < 1:
-            raise ConfigError(', '.join(f'{name} is {getattr(self, name)}' for name in least)
-                              + ', expected at least 1')
+        for name in ('timesteps', 'prompt_timesteps', 'policy_weight', 'demonstration_weight',
+                     'tokens'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'{name} is {getattr(self, name)}, expected at least 1')
         if self.episodes < 0:
-            raise ConfigError(f'data.episodes is {self.episodes}, expected 0 (all) or more')
+            raise ConfigError(f'episodes is {self.episodes}, expected 0 (all) or more')
         shares = self.prompt_fraction, self.sentence_fraction, self.named_fraction
         if min(shares) < 0 or sum(shares) > 1 + 1e-9:
             raise ConfigError('prompt_fraction {}, sentence_fraction {} and named_fraction {} are '
@@ -150,9 +157,12 @@ class TrainSettings:
         if bool(self.data) == bool(self.mixture):
             raise ConfigError(f'data and mixture are {"both" if self.data else "not"} given, '
                               'expected one of them: a source, or several')
+        if self.mixture and self.robot:
+            raise ConfigError(f'robot is {self.robot!r} beside a mixture, expected it in the '
+                              "mixture's lines, each for its own")
         if self.auxiliary_weight and not any(source.auxiliary for source in self.sources):
-            raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but data.auxiliary '
-                              'is false')
+            raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but auxiliary is '
+                              'false in every source; set one of them')
 
     @property
     def sources(self) -> tuple[SourceSettings, ...]:
@@ -194,6 +204,9 @@ def load_settings(name_or_path: str | Path,
         *parents, last = key.split('.')
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f'{key} cannot be changed: {parent} is no group of settings in '
+                                  f'{path}; change it there')
         place[last] = value
     if 'average' in values:  # its name in version 0.1
         values['ema'] = values.pop('average')

@@ -12,7 +12,7 @@ seed, step and rank, so resuming repeats nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 import gato_ros
 from gato_ros.config import ConfigError, from_dict, to_dict
+from gato_ros.domains.registry import find_task
 from gato_ros.files import whole
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato, count_parameters
-from gato_ros.policy.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from gato_ros.policy.checkpoint import (
+    CheckpointConfig,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
 from gato_ros.tokens.text import load_text
 from gato_ros.training import processes
 from gato_ros.training.data.group import Group
@@ -71,9 +77,11 @@ class _Run:
     def __init__(self, settings: TrainSettings, out: Path, process: Process,
                  start_from: Path | None) -> None:
         self.settings, self.out, self.process = settings, out, process
+        self._settings_file, self._state = out / 'settings.yaml', out / 'state.pt'
         if settings.batch % process.world:
             raise ConfigError(f'batch is {settings.batch}, expected a multiple of the '
                               f'{process.world} processes')
+        self._refuse_another_run()
         if process.rank > 0:
             distributed.barrier()  # the first process tokenises, the others find it done
         self.mixture = Mixture(settings.sources, settings.seed, out / 'columns')
@@ -85,6 +93,8 @@ class _Run:
         model = Gato(arch, self.mixture.auxiliary if settings.auxiliary_weight else None)
         names = any(source.named_fraction > 0 for source in settings.sources)
         former: CheckpointConfig | None = None
+        if start_from is None and self._state.exists() and (out / 'checkpoint').exists():
+            start_from = out / 'checkpoint'  # it says which domains the run began with
         if start_from is not None:
             checkpoint = load_checkpoint(start_from)
             take_weights(model, checkpoint.model)
@@ -99,6 +109,8 @@ class _Run:
         self.config = CheckpointConfig(
             arch, domains_of(self.mixture, settings, former),
             self.model.auxiliary, names_demonstrations=names, text_model=load_text().hash)
+        if settings.validate_every:
+            self._require_known(settings.validate_tasks)
         self._resume()
 
     def go(self, validate: Validate | None) -> Path:
@@ -140,6 +152,15 @@ class _Run:
         if validation:
             validation.close()
         return self.out / 'checkpoint'
+
+    def _require_known(self, tasks: Sequence[str]) -> None:
+        """Raise ConfigError now where the first validation would find no domain for a task."""
+        for reference in tasks:
+            domain, task = find_task(reference)
+            try:
+                self.config.name_of(domain.source(task), domain.specification(task))
+            except CheckpointError as error:
+                raise ConfigError(f'validate_tasks holds {reference!r}, but {error}') from error
 
     def _report(self, log: RunLog, meter: Meter, parts: dict[str, Tensor]) -> None:
         seconds, speed = meter.read()
@@ -183,24 +204,27 @@ class _Run:
                     waiting.append(reader.submit(read, step + 2))
                 yield groups
 
+    def _refuse_another_run(self) -> None:
+        """Raise ConfigError when the folder holds a run of other settings."""
+        if not self._settings_file.exists():
+            return
+        former, mine = to_dict(load_settings(self._settings_file)), to_dict(self.settings)
+        differ = _first_difference(former, mine)
+        if differ:
+            key, theirs, ours = differ
+            raise ConfigError(f'{self.out} holds a run with {key} = {theirs}, this one has '
+                              f'{ours}; give another --out or the same settings')
+
     def _resume(self) -> None:
         """Take up the run in the folder, or begin one."""
-        settings_file, state_file = self.out / 'settings.yaml', self.out / 'state.pt'
-        if settings_file.exists():
-            former = load_settings(settings_file)
-            if former != self.settings:
-                key = next(k for k, v in to_dict(self.settings).items()
-                           if v != to_dict(former)[k])
-                raise ConfigError(
-                    f'{self.out} holds a run with {key} = {to_dict(former)[key]}, this one has '
-                    f'{to_dict(self.settings)[key]}; give another --out or the same settings')
-        elif self.process.rank == 0:
+        if self.process.rank == 0 and not self._settings_file.exists():
             self.out.mkdir(parents=True, exist_ok=True)
-            settings_file.write_text(yaml.safe_dump(to_dict(self.settings)), encoding='utf-8')
+            self._settings_file.write_text(yaml.safe_dump(to_dict(self.settings)),
+                                           encoding='utf-8')
         if self.process.world > 1:
             distributed.barrier()
-        if state_file.exists():
-            state = self._read_state(state_file)
+        if self._state.exists():
+            state = self._read_state(self._state)
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.ema, self.step = state['average'], state['step']
@@ -215,7 +239,7 @@ class _Run:
 
     def _save(self) -> None:
         """Write the resumable state and the checkpoint; a half-written file is never seen."""
-        state = self.out / 'state.pt'
+        state = self._state
         try:
             with whole(state) as aside:
                 torch.save({'model': self.model.state_dict(), 'average': self.ema,
@@ -231,3 +255,18 @@ class _Run:
         config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
                            'checkpoint')
         save_checkpoint(self.out / 'checkpoint', config, merged(self.ema))
+
+
+def _first_difference(one: Any, other: Any, key: str = '') -> tuple[str, Any, Any] | None:
+    """Return where two settings differ, such as ``mixture[1].weight``, and both values there."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        pairs = [(f'{key}.{name}'.lstrip('.'), one.get(name), other.get(name))
+                 for name in {**one, **other}]
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = [(f'{key}[{i}]', *both) for i, both in enumerate(zip(one, other, strict=True))]
+    elif key == 'mixture' and one and other:
+        return key, f'{len(one)} sources', f'{len(other)} sources'
+    else:
+        return None if one == other else (key, one, other)
+    found = (_first_difference(theirs, ours, name) for name, theirs, ours in pairs)
+    return next((differ for differ in found if differ), None)

@@ -19,7 +19,8 @@ Validate = Callable[[Path], float]
 class Validation:
     """Rolls out checkpoints of a run, one after the other; ``best/`` holds the best of them.
 
-    validate  checkpoint's folder -> share of validation episodes that succeed, in [0, 1]
+    validate  checkpoint's folder -> share of validation episodes that succeed, or
+              their normalised score, in [0, 1]
     """
 
     def __init__(self, folder: Path, validate: Validate) -> None:

@@ -122,6 +122,16 @@ def test_steps_follow_from_the_demonstrations_and_the_rest_from_the_checkpoint(
     assert prepare(demos, tmp_path / 'run', ROBOT, old, changes={'steps': 7}).settings.steps == 7
 
 
+@pytest.mark.parametrize('line', [
+    {'robot': 'panda_sim'}, {'domain': 'stacking'}, {'domain': 'grid.py', 'name': 'stacking'}])
+def test_a_mixture_says_how_its_sequences_of_the_robot_were_made(line: dict, tmp_path: Path
+                                                                 ) -> None:
+    old, demos = make_checkpoint(tmp_path / 'old', {'mixture': [
+        {'documents': ['x'], 'name': 'words'}, {**line, 'timesteps': 3}]}), tmp_path / 'demos'
+    record(demos, steps=20)
+    assert prepare(demos, tmp_path / 'run', ROBOT, old).settings.data.timesteps == 3
+
+
 def test_what_the_checkpoint_knew_is_rehearsed_on_what_the_demonstrations_show(
         tmp_path: Path) -> None:
     old, demos = make_checkpoint(tmp_path / 'old', knows=('wave', SENTENCE, 'bow')), tmp_path / 'd'

@@ -85,6 +85,7 @@ def test_a_space_is_a_field_both_ways(space, value, field, array) -> None:
     assert part.field == field
     read = gym_spaces.read([part], value)
     assert read['it'].tolist() == array
+    assert read['it'].dtype == (np.int64 if isinstance(field, DiscreteField) else np.float64)
     again = gym_spaces.write([part], read, space)
     assert space.contains(again) and np.array_equal(again, value)
 
@@ -104,6 +105,25 @@ def test_a_dict_of_spaces_keeps_its_names(monkeypatch: pytest.MonkeyPatch, tmp_p
     then = environment.step(push)
     moved = then.proprioception['body.place'] - first.proprioception['body.place']
     assert moved == pytest.approx(0.2, abs=1e-6) and then.proprioception['body.gear'] == [1]
+
+
+@pytest.mark.parametrize(('seen', 'sentence'), [
+    ({'camera': np.zeros((9, 9, 3), np.uint8)}, r"'camera' has shape \(9, 9, 3\), expected"),
+    ({'body': {'place': np.zeros(1)}}, "'body.gear' is missing"),
+    ({'body': {'place': np.zeros(1), 'gear': np.ones(2, int)}}, r"'body.gear' has shape \(2,\)"),
+    ({'body': {'place': np.zeros(1), 'gear': 1.5}}, r"'body.gear' is \[1.5\], expected whole"),
+    ({'body': {'place': np.array([np.nan]), 'gear': 1}}, "'body.place' holds nan, expected fin")])
+def test_an_environment_that_breaks_its_space_is_one_sentence(
+        seen: dict, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import dict_world
+    (tmp_path / 'dict.yaml').write_text(WORLDS['dict'])
+    environment = open_environment(load_domain(str(tmp_path / 'dict.yaml')))
+    environment.reset('reach', 1)
+    whole = dict_world.DictWorld._seen
+    monkeypatch.setattr(dict_world.DictWorld, '_seen', lambda self: {**whole(self), **seen})
+    with pytest.raises(DomainError, match=rf'\(task reach, seed 1, step 1\): {sentence}'):
+        environment.step({'push': np.zeros(1), 'switches_0': np.zeros(1, int),
+                          'switches_1': np.zeros(1, int)})
 
 
 def test_a_picture_of_one_channel_becomes_grey() -> None:

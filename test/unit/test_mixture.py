@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,7 @@ from gato_ros.policy.policy import GatoPolicy
 from gato_ros.spec import DiscreteField, ImageField, Observation, TimestepSpec
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.training.data.mixture import Mixture
+from gato_ros.training.log import RunLog
 from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.settings import SourceSettings, TrainSettings, load_settings, read_mixture
 from gato_ros.training.train import train
@@ -268,3 +270,77 @@ def test_the_shipped_mixture_is_the_documents_and_can_be_trained_on(tmp_path: Pa
     assert load_domain(arm.domain).specification('stack_wide').images
     assert set(load_domain(cart.domain).tasks) == {'balance'}
     assert all([*ROOT.glob(pattern)] for pattern in words.documents)
+
+
+def test_episodes_of_another_domain_are_left_alone(tmp_path: Path) -> None:
+    """Two worlds may look alike; which one an episode is of stands in its header."""
+    spec = load_domain('cartpole').specification('balance')
+    for name, length in (('cartpole', 3), ('double_pole', 5)):
+        writer = EpisodeWriter()
+        for _ in range(length):
+            writer.add(Observation(proprioception={'observation': np.zeros(4)}),
+                       *[{'action': np.zeros(1, np.int64)}] * 2, {})
+        writer.save(tmp_path / f'{name}.safetensors', EpisodeInfo(
+            '', spec.hash, 'balance', '', 0, 'random', None, domain=name, specification=spec))
+    line = SourceSettings((str(tmp_path),), 'cartpole', prompt_fraction=0.0, auxiliary=False)
+    assert [source.timesteps for source in Mixture((line,), 0).sources] == [3]
+    (tmp_path / 'cartpole.safetensors').unlink()
+    with pytest.raises(EpisodeError, match=r"in the domain 'double_pole', expected .* of cart"):
+        Mixture((line,), 0)
+
+
+@pytest.mark.parametrize(('change', 'sentence'), [
+    ({'documents': ('x',), 'window_timesteps': 1}, 'window_timesteps is 1, expected at least 2: '),
+    ({'pictures': ('x',), 'window_timesteps': 2}, 'window_timesteps is 2, expected at least 3: '),
+    ({'documents': ('x',), 'tokens': 513}, 'tokens is 513, expected at most 512'),
+    ({'folders': ('x',), 'timesteps': 0}, 'timesteps is 0, expected at least 1')])
+def test_a_source_that_could_not_be_used_is_refused(change: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f'^{sentence}'):
+        SourceSettings(**change)
+
+
+def test_what_would_be_ignored_in_a_mixture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the source 'cartpole' has no folders, expected some"):
+        Mixture((SourceSettings(domain='cartpole'),), 0)
+    with pytest.raises(ConfigError, match=r"robot is 'fr3' beside a mixture, expected it in the"):
+        TrainSettings('tiny', 1, 1, robot='fr3', mixture=(SourceSettings(('x',)),))
+    (tmp_path / 'run.yaml').write_text('model: tiny\nsteps: 1\nbatch: 1\nmixture: [{}]')
+    with pytest.raises(ConfigError, match=r'mixture.0.weight cannot be changed: mixture is no gr'):
+        load_settings(tmp_path / 'run.yaml', {'mixture.0.weight': 2})
+
+
+def test_a_run_goes_on_with_its_own_mixture_and_all_that_it_knew(
+        lines: tuple[SourceSettings, ...], tmp_path: Path) -> None:
+    text = replace(lines[1], weight=1.0)
+    first = TrainSettings('tiny', 1, 2, mixture=(text,), precision='float32')
+    other = train(first, tmp_path / 'first', 'cpu')
+    second = replace(first, steps=2, mixture=(replace(text, name='prose'),))
+    run = tmp_path / 'second'
+    train(second, run, 'cpu', start_from=other)
+    state = torch.load(run / 'state.pt')
+    torch.save({**state, 'step': 1}, run / 'state.pt')
+    train(second, run, 'cpu')  # as after an interruption, without --from
+    assert list(load_checkpoint(run / 'checkpoint').config.domains) == ['documents', 'prose']
+    heavier = replace(second, mixture=(replace(text, name='prose', weight=2.0),))
+    with pytest.raises(ConfigError, match=r'with mixture\[0\].weight = 1.0, this one has 2.0'):
+        train(heavier, run, 'cpu')
+    with pytest.raises(ConfigError, match='with mixture = 1 sources, this one has 2 sources'):
+        train(replace(second, mixture=(*heavier.mixture, text)), run, 'cpu')
+
+
+def test_a_source_that_is_not_in_every_batch_does_not_stop_the_plot(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    log.add(1, {'tokens': 2.0})
+    log.add(2, {'tokens': 1.0, 'error': 0.5})
+    log.add(3, {'tokens': 1.0})
+    log.close()
+    assert cv2.imread(str(tmp_path / 'loss.png')).shape[1] == 1000, 'two plots'
+
+
+def test_a_run_that_cannot_be_validated_does_not_begin(
+        lines: tuple[SourceSettings, ...], tmp_path: Path) -> None:
+    settings = TrainSettings('tiny', 1, 2, mixture=(lines[1],), validate_every=1)
+    with pytest.raises(ConfigError, match=r"validate_tasks holds 'stack_wide', but the checkpoint "
+                                          "has no domain 'stacking', expected .* documents"):
+        train(settings, tmp_path / 'run', 'cpu')
+    assert not (tmp_path / 'run/settings.yaml').exists()

@@ -1,4 +1,4 @@
-"""The blocks before the arm as a domain: 26 tasks, the scripted expert and person.
+"""The blocks before the arm as a domain: its tasks, the scripted expert and person.
 
 A task has its full name or a shorter one: 'stack_wide' is 'stack_red_on_blue_wide'.
 """

@@ -90,5 +90,9 @@ class BenchSettings:
         return TaskBody(domain.specification(task))
 
     def load(self) -> Checkpoint:
-        """Return the checkpoint on the device."""
-        return load_checkpoint(self.checkpoint, self.device)
+        """Return the checkpoint on the device; CheckpointError where it does not know the task."""
+        checkpoint = load_checkpoint(self.checkpoint, self.device)
+        if self.task:
+            domain, task = find_task(self.task)
+            checkpoint.config.name_of(domain.source(task), domain.specification(task))
+        return checkpoint

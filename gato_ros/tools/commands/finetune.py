@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from gato_ros.domains.domain import Domain
-from gato_ros.domains.registry import DEFAULT, load_domain
+from gato_ros.domains.registry import DEFAULT, domain_of, load_domain
 from gato_ros.evaluation.before_after import (
     Progress,
     as_rows,
@@ -37,7 +37,8 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
     tasks     to compare on beside those that are taught; (): those the checkpoint says it knew
     as_sent, keep  see training/finetuning/finetune.py
     """
-    robot = load_robot(load_settings(settings, changes).robot)
+    given = load_settings(settings, changes).robot
+    robot, changes = load_robot(given), {**changes, 'robot': given}
     prepared = prepare(demos, out, robot, start_from, settings, changes, as_sent, keep, typer.echo)
     for bag, why in prepared.refused.items():
         typer.echo(f'left out: {bag.name}: {why}')
@@ -55,8 +56,9 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
         'rehearsed': list(prepared.rehearsed),
         'left_out': {bag.name: why for bag, why in prepared.refused.items()}, 'tasks': []}
     domain = load_domain(DEFAULT)
-    taught = sorted({name for info in infos
-                     if (name := known_task(domain, info.task, info.sentence))})
+    simulated = domain_of(robot.name) == DEFAULT
+    taught = sorted({name for info in infos if simulated
+                     and (name := known_task(domain, info.task, info.sentence))})
     if episodes and not taught:
         typer.echo('no comparison: the simulator knows none of the demonstrated tasks')
     elif episodes:

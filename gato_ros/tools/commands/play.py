@@ -13,7 +13,8 @@ from gato_ros.tools.console import Checkpoint, Json, Out, Robot, write_json
 def play(
         task: Annotated[str, typer.Argument(help='DOMAIN/TASK, or a task of stacking.')],
         checkpoint: Checkpoint = None,
-        actor: Annotated[str, typer.Option(help='policy, expert, random or still.')] = 'policy',
+        actor: Annotated[str, typer.Option(
+            help='policy, expert, random, still, or another of `evaluate`.')] = 'policy',
         seed: Annotated[int, typer.Option(min=0, help='Of the episode.')] = 0,
         robot: Robot = '',
         out: Out = Path('out/play'),

@@ -11,23 +11,26 @@ from gato_ros.tools.console import Json, Robot, write_json
 
 
 def tokens(
-        robot: Robot = 'panda_sim',
+        robot: Robot = '',
         task: Annotated[str, typer.Option(
-            help="DOMAIN/TASK in the robot's place, such as cartpole/balance.")] = '',
+            help='DOMAIN/TASK, such as cartpole/balance; without it a robot.')] = '',
         episode: Annotated[Path | None, typer.Option(
-            help='Recorded episode; without it a random valid timestep.')] = None,
+            help='Recorded one, with its own specification unless a task or a robot is given; '
+                 'without it a random valid timestep.')] = None,
         timestep: Annotated[int, typer.Option(min=0, help='Of the episode.')] = 0,
         text: Annotated[str, typer.Option(help='Words in front of a random timestep.')] = '',
         json_file: Json = None) -> None:
     """Print one timestep as a table: slot, name, kind, id, decoded value, unit, loss."""
+    from gato_ros.episodes.episode import read_info
     from gato_ros.robot import load_robot
     from gato_ros.tools.reports import tokens as token_table
+    own = read_info(episode).specification if episode else None
     if task:
         from gato_ros.domains.registry import find_task
-        domain, name = find_task(task)
+        domain, name = find_task(task, robot)
         spec = domain.specification(name)
     else:
-        spec = load_robot(robot).timestep()
+        spec = own if own and not robot else load_robot(robot or 'panda_sim').timestep()
     rows = token_table.table(*(token_table.recorded(spec, episode, timestep) if episode
                                else token_table.example(spec, text)))
     typer.echo(f'{"slot":>4}  {"name":36} {"kind":10} {"id":>5}  {"value":>28}  unit    loss')

@@ -44,14 +44,19 @@ def recorded(spec: TimestepSpec, episode: Path, number: int
              ) -> tuple[TimestepTokenizer, TokenBlock]:
     """Tokenise timestep ``number`` of a recorded episode, with the action that was sent.
 
-    Raises EpisodeError when the file cannot be read, ConfigError when it has no such timestep.
+    Raises EpisodeError when the file cannot be read, ConfigError when it has no such timestep
+    or another specification.
     """
     length = read_info(episode).length
     if not 0 <= number < length:
         raise ConfigError(f'{episode} has timesteps 0 to {length - 1}, not {number}')
     tokenizer = TimestepTokenizer(spec)
     seen, sent = timestep(read_slice(episode, number, number + 1), 0)
-    return tokenizer, tokenizer.encode(seen.images, seen.proprioception, sent)
+    try:
+        return tokenizer, tokenizer.encode(seen.images, seen.proprioception, sent)
+    except ValueError as error:
+        raise ConfigError(f'{episode} does not fit the specification {spec.hash} that was asked '
+                          f'for: {error}') from error
 
 
 def table(tokenizer: TimestepTokenizer, block: TokenBlock) -> list[Row]:

@@ -44,7 +44,7 @@ class DocumentSource:
             raise ConfigError(f'documents are {", ".join(settings.documents)}, expected patterns '
                               f'of text files; {len(files)} files match and hold no text')
         self._stream = torch.from_numpy(np.concatenate(parts)).long()
-        self._length = min(settings.tokens, LOCAL_POSITIONS, len(self._stream))
+        self._length = min(settings.tokens, len(self._stream))
         self._files = len(files)
         self._layouts: dict[int, SequenceLayout] = {}
 

@@ -55,11 +55,6 @@ class Mixture:
         self._bounds = np.concatenate([[0.0], np.cumsum(weights) / sum(weights)])
         self.auxiliary = self._join_targets()
 
-    @property
-    def timesteps(self) -> int:
-        """Of all sources."""
-        return sum(source.timesteps for source in self.sources)
-
     def place(self, device: torch.device) -> None:
         """Keep data on a device, where that is worth it."""
         for source in self.sources:
@@ -111,6 +106,9 @@ def _sources(settings: SourceSettings, cache: Path | None, alone: bool) -> list[
         return [DocumentSource(settings.name or 'documents', settings)]
     if settings.pictures:
         return [PictureSource(settings.name or 'pictures', settings)]
+    if not settings.folders:
+        raise ConfigError(f'the source {settings.name or settings.domain!r} has no folders, '
+                          'expected some of episodes, or documents, or pictures')
     domain = load_domain(settings.domain or domain_of(settings.robot), settings.robot)
     for task in settings.tasks:
         domain.task(task)

@@ -52,8 +52,8 @@ class WindowSource:
                        and (_told(info), '') not in self._mates), None)
         if lonely is not None and settings.prompt_fraction + settings.named_fraction:
             raise EpisodeError(f'no episode of {lonely!r} is successful, expected at least one to '
-                               'serve as a prompt; collect one, or set data.prompt_fraction and '
-                               'data.named_fraction to 0')
+                               'serve as a prompt; collect one, or set prompt_fraction and '
+                               f'named_fraction of {name!r} to 0')
         self.targets = self._measure_targets()
         self._columns = tokenise(self.episodes, self.tokenizer, self.targets.sizes, cache)
         self._layouts: dict[tuple[int, int, int], SequenceLayout] = {}
@@ -171,8 +171,8 @@ class WindowSource:
         data = [read_slice(path, 0, info.length)['target'] for path, info in some]
         data = [targets for targets in data if targets]  # a real robot's episodes have none
         if not data:
-            raise EpisodeError('data.auxiliary is true, but the episodes hold no training-only '
-                               'targets; set it to false')
+            raise EpisodeError(f'auxiliary is true, but the episodes of {self.name!r} hold no '
+                               'training-only targets; set it to false')
         names = sorted(data[0])
         table = np.concatenate([np.concatenate([d[n] for n in names], axis=1) for d in data])
         return Targets({n: data[0][n].shape[1] for n in names}, table.mean(0),
@@ -193,8 +193,11 @@ def find_episodes(domain: Domain, settings: SourceSettings
         kept: dict[str, int] = {}
         for path, info in list_episodes(Path(folder)):
             total += 1
-            if info.spec_hash not in specs:
-                foreign = f'{path} was recorded with specification {info.spec_hash}'
+            # A robot's episodes are known by their specification: its simulation is a domain, too.
+            elsewhere = info.domain not in ('', domain.name) and not info.robot
+            if info.spec_hash not in specs or elsewhere:
+                foreign = (f'{path} was recorded with specification {info.spec_hash}'
+                           + f' in the domain {info.domain!r}' * bool(info.domain))
                 continue
             body, spec = specs[info.spec_hash]
             if not _serves(domain, settings, info):
@@ -206,8 +209,9 @@ def find_episodes(domain: Domain, settings: SourceSettings
         raise EpisodeError(f'{foreign}, expected {", ".join(specs)} of {domain.name}; no episode '
                            f'in {", ".join(settings.folders)} has that')
     if not found:
-        raise EpisodeError(f'none of {total} episodes is successful and has '
-                           f'{settings.timesteps} timesteps (data.timesteps)')
+        raise EpisodeError(f'none of the {total} episodes in {", ".join(settings.folders)} is '
+                           f'usable ({domain.name} decides: a success, or its bar) and has '
+                           f'{settings.timesteps} timesteps, expected one at least')
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from gato_ros.config import to_dict
+from gato_ros.domains.registry import REAL, domain_of
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, read_info
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.mcap_file import BagError
@@ -140,5 +141,11 @@ def _source(config: CheckpointConfig, known: DomainConfig, trained: Mapping[str,
     if trained.get('data'):
         return trained['data']
     name = next(name for name, domain in config.domains.items() if domain is known)
-    return next((line for line in trained.get('mixture') or ()
-                 if name in (line.get('name'), line.get('domain'))), {})
+    return next((line for line in trained.get('mixture') or () if name == _called(line)), {})
+
+
+def _called(line: Mapping[str, Any]) -> str:
+    """Return what a mixture's line is called in the checkpoint, where it is a robot's."""
+    robot = line.get('robot') or ''
+    domain = line.get('domain') or domain_of(robot)
+    return line.get('name') or (Path(robot).stem if domain == REAL else domain)
