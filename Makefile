@@ -40,7 +40,7 @@ KILLS ?= 100
 HOSTILE ?= 200
 faults: $(READY)
 	GATO_SLOW=1 GATO_KILLS=$(KILLS) GATO_HOSTILE=$(HOSTILE) $(BIN)/python -m pytest -s -m 'faults or not faults' \
-	    test/ros/test_faults.py test/ros/test_outages.py test/ros/test_hostile.py test/ros/test_stopping.py
+	    test/ros/graph/test_faults.py test/ros/graph/test_outages.py test/ros/common/test_hostile.py test/ros/common/test_stopping.py
 
 FUZZ ?= 10000000
 # Of each kind of file that is read, changed at random, beside those made by hand.
@@ -48,13 +48,13 @@ FILES ?= 1000
 # Of the gate's own damping, each on ten arms.
 FUZZ_SETTINGS ?= 1000
 fuzz: $(READY)
-	$(BIN)/python test/unit/fuzz_guard.py $(FUZZ)
-	$(BIN)/python test/unit/damped_arm.py $(FUZZ_SETTINGS)
-	$(BIN)/python test/unit/fuzz_readers.py --count $(FILES)
+	$(BIN)/python test/unit/helpers/fuzz_guard.py $(FUZZ)
+	$(BIN)/python test/unit/helpers/damped_arm.py $(FUZZ_SETTINGS)
+	$(BIN)/python test/unit/helpers/fuzz_readers.py --count $(FILES)
 
 SOAK_S ?= 3600
 soak: $(READY)
-	$(BIN)/python test/ros/soak.py --seconds $(SOAK_S)
+	$(BIN)/python test/ros/graph/soak.py --seconds $(SOAK_S)
 
 # Known vulnerabilities of the versions in constraints.txt; fails where nothing can be looked up.
 audit:

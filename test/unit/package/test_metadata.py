@@ -13,7 +13,7 @@ import yaml
 
 import gato_ros
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 # Where a package is imported by another name than it is installed by.
 INSTALLED_AS = {'cv2': 'opencv-python-headless', 'mcap_ros2': 'mcap-ros2-support',
@@ -61,7 +61,7 @@ def imported(folder: str) -> dict[str, str]:
     """Return {top-level package: one file} of all that is imported and not ours or Python's."""
     found = {}
     for path in sorted((ROOT / folder).rglob('*.py')):
-        local = {other.stem for other in path.parent.glob('*.py')}
+        local = {other.stem for other in (ROOT / folder).rglob('*.py')}
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             names = ([alias.name for alias in node.names] if isinstance(node, ast.Import)
                      else [str(node.module)] if isinstance(node, ast.ImportFrom) else [])

@@ -21,7 +21,7 @@ from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
 NAMES = list(ROBOT.joint_names)
-PROPOSER = str(Path(__file__).with_name('proposer.py'))
+PROPOSER = str(Path(__file__).parents[1] / 'helpers' / 'proposer.py')
 
 
 class Wire:

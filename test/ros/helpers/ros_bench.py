@@ -19,7 +19,7 @@ from rclpy.node import Node
 
 from gato_ros.nodes import MODULES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 60.0  # for whatever should come; a busy machine is slow
 
 

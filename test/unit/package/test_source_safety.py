@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SOURCES = sorted((ROOT / 'gato_ros').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
 MODULES = {'pickle', 'cPickle', 'dill', 'cloudpickle', 'joblib', 'shelve', 'marshal'}
 CALLS = {'eval', 'exec', 'compile', '__import__', 'os.system', 'os.popen', 'torch.load',

@@ -124,7 +124,7 @@ def test_kill_9_loses_no_finished_episode(tmp_path: Path) -> None:
     """GATO_KILL_TRIALS=200 makes it the full trial."""
     rng = random.Random()
     recovered = lost = finished = 0
-    script = str(Path(__file__).with_name('recorder_process.py'))
+    script = str(Path(__file__).parents[1] / 'helpers' / 'recorder_process.py')
     expected = serialised(40)
     for trial in range(TRIALS):
         folder = tmp_path / str(trial)

@@ -11,7 +11,8 @@ pytest.importorskip('h5py', reason='h5py is not installed (extra exchange)')
 
 
 def test_no_file_breaks_its_reader() -> None:
-    done = subprocess.run([sys.executable, str(Path(__file__).with_name('fuzz_readers.py')),
-                           '--count', '200', '--seconds', '2'], capture_output=True, text=True)
+    fuzz = Path(__file__).parents[1] / 'helpers' / 'fuzz_readers.py'
+    done = subprocess.run([sys.executable, str(fuzz), '--count', '200', '--seconds', '2'],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(', 0 wrong') == 7

@@ -1,6 +1,6 @@
 """Arms that a whole gate damps, with all delays of the loop: does the gate ever feed one?
 
-    python test/unit/damped_arm.py 1000       # so many settings, each on ten arms; all cores
+    python test/unit/helpers/damped_arm.py 1000  # so many settings, each on ten arms; all cores
 
 An arm's inertia is a tenth to ten times what the gate was told, its joints drag each other along,
 its driver and controller take up to 20 ms, its joint states come at 50 to 1,000 Hz.

@@ -1,7 +1,7 @@
 """Files made to break their readers: each is read, or refused in one sentence, soon and small.
 
-    python test/unit/fuzz_readers.py         # 1,000 mutations and the hand-made of each kind
-    python test/unit/fuzz_readers.py mcap --count 50 --first 300 --seconds 10
+    python test/unit/helpers/fuzz_readers.py  # 1,000 mutations and the hand-made of each kind
+    python test/unit/helpers/fuzz_readers.py mcap --count 50 --first 300 --seconds 10
 
 A case is its kind and number, so it can be repeated. Ends with status 1 when one failed.
 """

@@ -190,7 +190,7 @@ def test_a_file_that_is_no_text_model_is_named(tmp_path):
 def test_the_shipped_text_model_can_be_made_again(tmp_path):
     target = tmp_path / 'gato_ros' / 'assets' / 'text.model'
     target.parent.mkdir(parents=True)
-    lines = Path(__file__).parents[2] / 'scripts' / 'text_corpus.txt.xz'
+    lines = Path(__file__).parents[3] / 'scripts' / 'text_corpus.txt.xz'
     done = subprocess.run([sys.executable, '-m', 'gato_ros.tools.commands.text_model', lines,
                            target.relative_to(tmp_path)], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,7 @@ from gato_ros.training.loss import MaskedLoss
 from gato_ros.training.settings import SourceSettings, TrainSettings, load_settings, read_mixture
 from gato_ros.training.train import train
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WORDS = 'the red block stands on the blue block. ' * 40
 
 

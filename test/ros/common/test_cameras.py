@@ -33,8 +33,8 @@ from gato_ros.nodes.sensing.inputs import Inputs
 from gato_ros.nodes.simulator.robot_topics import RobotTopics
 from gato_ros.robot import RobotSpec, load_robot
 
-SCRIPTED = str(Path(__file__).with_name('scripted_policy.py'))
-DRIVER = str(Path(__file__).with_name('camera_driver.py'))
+SCRIPTED = str(Path(__file__).parents[1] / 'helpers' / 'scripted_policy.py')
+DRIVER = str(Path(__file__).parents[1] / 'helpers' / 'camera_driver.py')
 ROOM = QoSProfile(depth=500)
 MS, STEPS = 1_000_000, 8
 K = [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]

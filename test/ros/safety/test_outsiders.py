@@ -15,7 +15,7 @@ from ros_bench import ROOT, Processes, until
 
 from gato_ros.config import data_path
 
-OUTSIDER = str(Path(__file__).with_name('outsider.py'))
+OUTSIDER = str(Path(__file__).parents[1] / 'helpers' / 'outsider.py')
 HERE, THERE = 'gato_here', 'gato_there'
 INSECURE = "doesn't have the security libraries"
 

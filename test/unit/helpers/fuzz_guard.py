@@ -1,7 +1,7 @@
 """Random lives of a guard: anything may arrive at any time, and the wire must stay in its limits.
 
-    python test/unit/fuzz_guard.py 10000000       # prints how many steps were in which state
-    python test/unit/fuzz_guard.py 5000000 100    # the second half of it
+    python test/unit/helpers/fuzz_guard.py 10000000  # prints how many steps were in which state
+    python test/unit/helpers/fuzz_guard.py 5000000 100    # the second half of it
 
 Takes every robot of config/robots in turn, and one through the interface position; all cores.
 """

@@ -28,7 +28,7 @@ from gato_ros.tokens.sequence import TimestepTokenizer
 
 ROBOT = load_robot('panda_sim')
 SENTENCE = 'stack the red block on the blue block'
-SCRIPTED = str(Path(__file__).with_name('scripted_policy.py'))
+SCRIPTED = str(Path(__file__).parents[1] / 'helpers' / 'scripted_policy.py')
 ROOM = QoSProfile(depth=500)
 
 

@@ -1,6 +1,6 @@
 """The shipped policy through the whole graph, in lock-step, is the one in process: every token.
 
-    GATO_PARITY_SEEDS=20 python -m pytest -s test/ros/test_episode_parity.py
+    GATO_PARITY_SEEDS=20 python -m pytest -s test/ros/policy/test_episode_parity.py
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / 'gato_ros'
 ROS = re.compile(r'rclpy|launch(_ros)?|builtin_interfaces|rcl_interfaces|std_srvs|\w+_msgs')
 

@@ -1,6 +1,6 @@
 """Two drivers on a topic, messages that overtake: live, recorder and file judge them alike.
 
-(The live half is in test/ros/test_inputs.py and test_faults.py.)
+(The live half is in test/ros/common/test_inputs.py and test_faults.py.)
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from gato_ros.robot import TORQUES, load_robot
 from gato_ros.safety import SafetyGate
 
 ROBOT = load_robot('panda_sim')
-SCRIPTED = str(Path(__file__).with_name('scripted_policy.py'))
+SCRIPTED = str(Path(__file__).parents[1] / 'helpers' / 'scripted_policy.py')
 MS = 1_000_000
 
 

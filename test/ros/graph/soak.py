@@ -1,6 +1,6 @@
 """A running graph with a random fault every ten seconds: nothing leaks, nothing wedges.
 
-    python test/ros/soak.py --seconds 3600 --out soak.csv
+    python test/ros/graph/soak.py --seconds 3600 --out soak.csv
 
 The shipped policy works at 20 Hz while a simple one moves the arm, and a recorder begins and
 discards a recording again and again. Each fault must be named in diagnostics and be recovered from
@@ -26,7 +26,8 @@ from gato_ros.tools.graph.children import free_domain
 os.environ.setdefault('GATO_SLOW', '1')
 os.environ.setdefault('ROS_DOMAIN_ID', str(free_domain()))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-os.environ['PYTHONPATH'] = str(Path(__file__).resolve().parents[2])
+os.environ['PYTHONPATH'] = str(Path(__file__).resolve().parents[3])
+sys.path.append(str(Path(__file__).resolve().parents[1] / 'helpers'))
 
 import numpy as np
 import psutil

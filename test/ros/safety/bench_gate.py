@@ -1,6 +1,6 @@
 """What the gate costs: its rate on the wire, its share of a core, what it adds to a command.
 
-    python test/ros/bench_gate.py --seconds 30 --publish-hz 200
+    python test/ros/safety/bench_gate.py --seconds 30 --publish-hz 200
 
 A process that sends what a robot and a policy send (joint states at 100 Hz, heartbeats at 50 Hz,
 proposals at 20 Hz) feeds a safety node, which is enabled and follows. Its age limits are long, so
