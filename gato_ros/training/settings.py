@@ -105,7 +105,7 @@ class TrainSettings:
     auxiliary_weight    of the training-only regression beside the masked loss
     ema                 decay of the weights' exponential moving average, which is what is saved
     window_timesteps    visible at control; null: all that fit in 1024 tokens
-    rank                of what each matrix may change by, see low_rank.py; 0: all weights learn
+    low_rank            of what each matrix may change by, see low_rank.py; 0: all weights learn
     precision           of the matrix products; auto: bfloat16 where there are units for it
     validate_every      steps between rollouts of the checkpoint; 0: none
     validate_episodes   in each of them, of ``validate_tasks`` in turn, on validation seeds
@@ -128,7 +128,7 @@ class TrainSettings:
     ema: float = 0.999
     window_timesteps: int | None = None
     temperature: float = 0.0
-    rank: int = 0
+    low_rank: int = 0
     precision: Literal['bfloat16', 'float32', 'auto'] = 'bfloat16'
     seed: int = 0
     save_every: int = 500
@@ -152,8 +152,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.save_every, self.log_every) < 1:
             raise ConfigError('steps, batch, save_every and log_every must be at least 1')
-        if self.rank < 0:
-            raise ConfigError(f'rank is {self.rank}, expected 0 (all weights learn) or more')
+        if self.low_rank < 0:
+            raise ConfigError(f'low_rank is {self.low_rank}, expected 0 (all weights learn) or '
+                              'more')
         if bool(self.data) == bool(self.mixture):
             raise ConfigError(f'data and mixture are {"both" if self.data else "not"} given, '
                               'expected one of them: a source, or several')
@@ -190,6 +191,9 @@ def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
+FORMER_NAMES = {'average': 'ema', 'rank': 'low_rank'}  # of version 0.1, still read
+
+
 def load_settings(name_or_path: str | Path,
                   changes: Mapping[str, Any] | None = None) -> TrainSettings:
     """Read settings by name (``stack_small``) or path; ``changes`` override single keys.
@@ -208,8 +212,9 @@ def load_settings(name_or_path: str | Path,
                 raise ConfigError(f'{key} cannot be changed: {parent} is no group of settings in '
                                   f'{path}; change it there')
         place[last] = value
-    if 'average' in values:  # its name in version 0.1
-        values['ema'] = values.pop('average')
+    for former, name in FORMER_NAMES.items():
+        if former in values:
+            values[name] = values.pop(former)
     if isinstance(values.get('mixture'), str):
         values['mixture'] = read_mixture(values['mixture'])
     return from_dict(TrainSettings, values, str(path))

@@ -100,8 +100,8 @@ class _Run:
             take_weights(model, checkpoint.model)
             former = checkpoint.config
             names |= former.names_demonstrations
-        if settings.rank:
-            adapt(model, settings.rank)
+        if settings.low_rank:
+            adapt(model, settings.low_rank)
         self.model = model.to(process.device)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = make_optimizer(self.model, settings)

@@ -44,7 +44,7 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
         typer.echo(f'left out: {bag.name}: {why}')
     chosen, infos = prepared.settings, prepared.episodes.values()
     typer.echo(f'{len(infos)} demonstrations, {sum(info.length for info in infos)} timesteps, '
-               f'{chosen.steps} steps, ' + (f'changes of rank {chosen.rank}' if chosen.rank
+               f'{chosen.steps} steps, ' + (f'changes of rank {chosen.low_rank}' if chosen.low_rank
                                             else 'all weights')
                + f', {len(prepared.rehearsed)} sentences rehearsed')
     began = time.monotonic()

@@ -46,7 +46,7 @@ def adapt(model: Gato, rank: int) -> None:
             for name, linear in list(part.named_children()):
                 assert isinstance(linear, nn.Linear) and linear.bias is None
                 if rank >= min(linear.weight.shape):
-                    raise ConfigError(f'rank is {rank}, expected less than '
+                    raise ConfigError(f'low_rank is {rank}, expected less than '
                                       f"{min(linear.weight.shape)}, the least of the model's "
                                       'matrices; 0 trains all weights')
                 setattr(part, name, LowRank(linear, rank))

@@ -226,7 +226,7 @@ def test_a_change_of_low_rank_starts_at_nothing_and_merges_into_ordinary_weights
     weight = merged(model.state_dict())['blocks.0.attention.query.weight']
     assert torch.allclose(layer(x), x @ weight.T, atol=1e-5)
     assert torch.linalg.matrix_rank(weight - before['blocks.0.attention.query.weight']) == 4
-    with pytest.raises(ConfigError, match='rank is 64, expected less than 64'):
+    with pytest.raises(ConfigError, match='low_rank is 64, expected less than 64'):
         adapt(Gato(load_architecture('tiny')), 64)
 
 
@@ -261,4 +261,4 @@ def test_a_command_without_settings_or_demonstrations_is_one_sentence() -> None:
 def test_low_rank_settings_name_what_full_ones_do() -> None:
     full, low = (to_dict(load_settings(name)) for name in ('finetune', 'finetune_low_rank'))
     differing = {key for key in full if full[key] != low[key]}
-    assert differing == {'rank', 'learning_rate', 'weight_decay'}
+    assert differing == {'low_rank', 'learning_rate', 'weight_decay'}

@@ -344,3 +344,10 @@ def test_a_run_that_cannot_be_validated_does_not_begin(
                                           "has no domain 'stacking', expected .* documents"):
         train(settings, tmp_path / 'run', 'cpu')
     assert not (tmp_path / 'run/settings.yaml').exists()
+
+
+def test_a_training_file_of_version_01_is_read(tmp_path: Path) -> None:
+    (tmp_path / 'old.yaml').write_text('robot: panda_sim\nmodel: tiny\ndata: {folders: [data]}\n'
+                                       'steps: 1\nbatch: 1\naverage: 0.9\nrank: 4\n')
+    found = load_settings(tmp_path / 'old.yaml')
+    assert (found.ema, found.low_rank, found.data.folders) == (0.9, 4, ('data',))
