@@ -52,7 +52,7 @@ setup(
         'exchange': ['av>=14', 'h5py>=3.8,<4', 'pyarrow>=15'],
         'ros': [f"ros-jazzy-{name}; platform_machine == 'x86_64'" for name in WHEELS],
         'test': ['av', 'gymnasium>=1.2,<2', 'h5py', 'hypothesis', 'mypy', 'psutil', 'pyarrow',
-                 'pytest>=7.4', 'pytest-rerunfailures', 'pytest-xdist', 'ruff', 'setuptools'],
+                 'pytest>=7.4', 'pytest-rerunfailures', 'ruff', 'setuptools'],
     },
     zip_safe=False,
     entry_points={'console_scripts': [
