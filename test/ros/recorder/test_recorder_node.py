@@ -86,6 +86,7 @@ class Robot:
         for topic, publisher, msg in rows:
             publisher.publish(msg)
             self.published.setdefault(topic, []).append(msg)
+        time.sleep(0.01)  # pictures are best effort: no burst that no camera would send
 
 
 @pytest.fixture
