@@ -17,19 +17,17 @@ from gato_ros.model.layout import SequenceLayout, sequence_layout
 from gato_ros.spec import TimestepSpec
 from gato_ros.tokens.sequence import LOCAL_POSITIONS, TimestepTokenizer
 from gato_ros.training.data.group import Group
-from gato_ros.training.data.source import Targets
+from gato_ros.training.data.source import WordSource
 from gato_ros.training.settings import SourceSettings
 
 SPLITS = 8  # places of a sequence at which its prompt may end, so that layouts stay few
 
 
-class DocumentSource:
+class DocumentSource(WordSource):
     """Draws pieces of ``settings.tokens`` tokens from text files; the end of a text is learnt.
 
     Raises ConfigError where there is no text.
     """
-
-    targets = Targets()
 
     def __init__(self, name: str, settings: SourceSettings) -> None:
         self.name, self.settings, self.spec = name, settings, TimestepSpec()
@@ -55,17 +53,6 @@ class DocumentSource:
     @property
     def longest_prompt(self) -> int:
         return LOCAL_POSITIONS
-
-    @property
-    def tasks(self) -> set[str]:
-        return set()
-
-    @property
-    def sentences(self) -> set[str]:
-        return set()
-
-    def place(self, device: torch.device) -> None:
-        """Text is small: it stays where it is."""
 
     def draw(self, rng: np.random.Generator, size: int) -> list[Group]:
         """Return ``size`` pieces, every place equally likely, all split at one of a few places."""

@@ -23,19 +23,17 @@ from gato_ros.spec import ImageField, TimestepSpec
 from gato_ros.tokens.images import patches
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.training.data.group import Group
-from gato_ros.training.data.source import Targets
+from gato_ros.training.data.source import WordSource
 from gato_ros.training.settings import SourceSettings
 
 FILE, FIELD = 'captions.jsonl', 'picture'
 
 
-class PictureSource:
+class PictureSource(WordSource):
     """Draws pictures with their texts, every text equally likely, groups of equal lengths.
 
     Raises ConfigError for a folder without captions, or a picture that cannot be read.
     """
-
-    targets = Targets()
 
     def __init__(self, name: str, settings: SourceSettings) -> None:
         self.name, self.settings = name, settings
@@ -70,17 +68,6 @@ class PictureSource:
     @property
     def longest_prompt(self) -> int:
         return max(len(ask) for _, ask, _ in self._texts)
-
-    @property
-    def tasks(self) -> set[str]:
-        return set()
-
-    @property
-    def sentences(self) -> set[str]:
-        return set()
-
-    def place(self, device: torch.device) -> None:
-        """Pictures stay where they are: a batch has few of them."""
 
     def draw(self, rng: np.random.Generator, size: int) -> list[Group]:
         """Return one group: a text drawn from all, and others of the same lengths.

@@ -56,3 +56,20 @@ class Source(Protocol):
 
     def draw(self, rng: np.random.Generator, size: int) -> list[Group]:
         """Return ``size`` sequences as groups of equal layout."""
+
+
+class WordSource:
+    """What texts and pictures share: nothing is acted in them, and little enough to stay put."""
+
+    targets = Targets()
+
+    @property
+    def tasks(self) -> set[str]:
+        return set()
+
+    @property
+    def sentences(self) -> set[str]:
+        return set()
+
+    def place(self, device: torch.device) -> None:
+        """Leave the data where it is: a batch has little of it."""
