@@ -106,6 +106,7 @@ def _load(name: str) -> Domain:
     return _made(point.load, f'domain {name!r} ({point.value})')
 
 
+@lru_cache(maxsize=1)  # a task is looked up for each episode, and all packages are read for this
 def _points() -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=GROUP))
 
