@@ -6,6 +6,7 @@ value is short and has no control character. Every reader begins here.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import reprlib
@@ -58,6 +59,15 @@ def open_file(path: Path) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a regular file, in hexadecimal digits; OSError for any other kind."""
+    found = hashlib.sha256()
+    with open_file(path) as stream:
+        while data := stream.read(MIB):
+            found.update(data)
+    return found.hexdigest()
 
 
 def read_text(path: Path, limit: int = MIB) -> str:

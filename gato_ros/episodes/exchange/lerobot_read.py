@@ -36,7 +36,7 @@ from gato_ros.episodes.recordings.mcap_file import BagError
 from gato_ros.episodes.recordings.topics import features
 from gato_ros.pictures import ConvertError, to_image
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
-from gato_ros.untrusted import MIB, Refused, brief, open_file, parse_json, plain, read_text
+from gato_ros.untrusted import MIB, Refused, brief, digest, open_file, parse_json, plain, read_text
 
 VERSION = 'v3.0'
 STAMP = 'stamp_ns'  # of the observation, int64; others' datasets have only frame / fps
@@ -83,7 +83,7 @@ class Dataset:
             raise BagError(f'{root} has {brief(fps)} frames a second, expected {robot.rate_hz:g} '
                            f'(rate_hz in the YAML file of robot {robot.name!r})')
         self._orders = self._match()
-        self._digest = cache(_digest)
+        self._digest = cache(digest)
         with self._reading('meta/episodes') as folder:
             parts = sorted(folder.rglob('*.parquet'))
             if not parts or len(parts) > PARTS:
@@ -346,11 +346,3 @@ def _floats(values: list[Any], name: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise Refused(f'{name} holds {brief(values)}, expected numbers, as many in each frame'
                       ) from error
-
-
-def _digest(file: Path) -> str:
-    found = hashlib.sha256()
-    with open_file(file) as stream:
-        while data := stream.read(MIB):
-            found.update(data)
-    return found.hexdigest()

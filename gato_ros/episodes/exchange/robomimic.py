@@ -9,7 +9,6 @@ torques: a dataset whose actions are steps of the tool is another robot's, and s
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from gato_ros.episodes.exchange.recording import Made, Step, import_recording
 from gato_ros.episodes.recordings.mcap_file import BagError
 from gato_ros.episodes.recordings.topics import features
 from gato_ros.robot import RobotSpec
-from gato_ros.untrusted import MIB, Refused, brief, open_file, parse_json
+from gato_ros.untrusted import Refused, brief, digest, parse_json
 
 # What robosuite calls a controller whose commands are a robot's, by its interface.
 CONTROLLERS = {'effort': 'JOINT_TORQUE', 'velocity': 'JOINT_VELOCITY',
@@ -46,7 +45,7 @@ def import_robomimic(file: Path, out: Path, robot: RobotSpec, sentence: str, out
         remark = _check_arguments(file, data.attribute('data', 'env_args'), robot)
         if remark:
             tell(remark)
-        digest = _digest(file)
+        content = digest(file)
         for name in sorted(data.names('data'), key=lambda name: (len(name), name)):
             if not DEMO.fullmatch(name):
                 raise BagError(f'{file} has a demonstration {brief(name)}, expected a name such '
@@ -58,7 +57,7 @@ def import_robomimic(file: Path, out: Path, robot: RobotSpec, sentence: str, out
                      'note': '; '.join(filter(None, (f'from robomimic {file.name}, {name}',
                                                      remark)))}
             yield import_recording(out / f'{file.stem}-{name}.mcap', robot,
-                                   _steps(data, found, robot), about, f'{digest} {name}')
+                                   _steps(data, found, robot), about, f'{content} {name}')
 
 
 def _check_arguments(file: Path, text: Any, robot: RobotSpec) -> str:
@@ -146,11 +145,3 @@ def _steps(data: Hdf5, found: Mapping[str, Any], robot: RobotSpec) -> Iterator[S
                        {name: value.astype(np.float64) for name, value in row.items()
                         if name not in cameras})
             number += 1
-
-
-def _digest(file: Path) -> str:
-    found = hashlib.sha256()
-    with open_file(file) as stream:
-        while data := stream.read(MIB):
-            found.update(data)
-    return found.hexdigest()
