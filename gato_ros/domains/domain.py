@@ -245,6 +245,10 @@ class Domain(ABC):
                               f'one of {", ".join(self.tasks)}')
         return self.tasks[name]
 
+    def full_name(self, task: str) -> str:
+        """Return the one name of a task that may have two; a name of no task as it is."""
+        return (self.tasks[task].alias_of if task in self.tasks else '') or task
+
     def source(self, task: str) -> str:
         """Return what mixtures and checkpoints call the episodes of a task: by their body."""
         body = self.task(task).body

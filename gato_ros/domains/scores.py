@@ -28,8 +28,7 @@ def scores_of(domain: Domain, task: str) -> Scores | None:
     Raises ConfigError for a file that cannot be read.
     """
     own = domain.scores(task)
-    full = domain.task(task).alias_of or task
-    found = None if own else read_scores().get(f'{domain.name}/{full}')
+    found = None if own else read_scores().get(f'{domain.name}/{domain.full_name(task)}')
     return Scores(found.random, found.expert) if found else own
 
 

@@ -52,7 +52,7 @@ def before_after(before: Path, after: Path, taught: Sequence[str], others: Seque
     tasks: dict[str, str] = {}  # what a name stands for -> name
     for name in (*taught, *others):
         domain, task = find_task(name, robot)
-        tasks.setdefault(f'{domain.name}/{domain.task(task).alias_of or task}', name)
+        tasks.setdefault(f'{domain.name}/{domain.full_name(task)}', name)
     rates: dict[str, list[Rate]] = {name: [] for name in tasks.values()}
     for checkpoint, folder in ((before, out / 'before'), (after, out / 'after')):
         settings = EvaluateSettings(

@@ -42,7 +42,7 @@ def measure(tasks: Sequence[str], episodes: int, out: Path, workers: int,
         domain, name = settings.find(task)
         chance, expert = (score_of([o for o in outcomes if (o.task, o.actor) == (task, actor)])
                           for actor in ('random', 'expert'))
-        title = f'{domain.name}/{domain.task(name).alias_of or name}'
+        title = f'{domain.name}/{domain.full_name(name)}'
         error = ((chance.deviation**2 + expert.deviation**2) / episodes) ** 0.5
         if expert.mean - chance.mean <= max(ERRORS * error, 1e-9):
             refused[title] = (f'the expert reaches {expert.mean:.4g}, chance {chance.mean:.4g}: '

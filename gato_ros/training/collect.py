@@ -124,7 +124,7 @@ def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
     missing = [seed for seed in settings.seeds if not _file(settings, seed).exists()]
     for seed in sorted(set(settings.seeds) - set(missing)):
         info, (domain, task) = read_info(_file(settings, seed)), settings.find(seed)
-        same = _full_name(domain, info.task) == _full_name(domain, task)
+        same = domain.full_name(info.task) == domain.full_name(task)
         if info.domain not in ('', domain.name) or not same:
             raise CollectError(
                 f'{_file(settings, seed)} holds an episode of {info.domain or domain.name}/'
@@ -249,8 +249,3 @@ def _collect_one(seed: int) -> tuple[int, bool]:
 
 def _file(settings: CollectSettings, seed: int) -> Path:
     return settings.out / f'{seed:08d}{SUFFIX}'
-
-
-def _full_name(domain: Domain, task: str) -> str:
-    """Return the one name of a task that may have two; other domains' as they are."""
-    return (domain.tasks[task].alias_of if task in domain.tasks else '') or task
