@@ -12,6 +12,17 @@ SHARE = os.path.join('share', NAME)
 # ROS 2 for machines without one; such wheels exist for x86-64 Linux only.
 WHEELS = ('builtin-interfaces', 'diagnostic-msgs', 'lifecycle-msgs', 'rcl-interfaces', 'rclpy',
           'rmw-fastrtps-cpp', 'rosgraph-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs')
+# What each domain of other people's worlds needs; `make demo` needs none of them.
+DOMAINS = {
+    'atari': ['ale-py>=0.11,<0.13', 'gymnasium>=1.2,<2'],
+    'babyai': ['minigrid>=3,<4'],
+    'dm_control': ['dm_control>=1.0.38,<2'],
+    'fetch': ['gymnasium-robotics>=1.4,<2'],
+    'gymnasium': ['gymnasium[box2d,mujoco,toy-text]>=1.2,<2', 'pygame-ce>=2.5'],
+    'metaworld': ['metaworld==3.0.0'],  # later ones want an old MuJoCo
+    'ogbench': ['ogbench>=1.2,<2'],
+}
+ALL_DOMAINS = sorted({line for lines in DOMAINS.values() for line in lines})
 
 
 def tree(folder: str) -> list[tuple[str, list[str]]]:
@@ -48,10 +59,11 @@ setup(
     install_requires=requirements(),
     extras_require={
         'bench': ['accelerate', 'transformers'],
-        'gymnasium': ['gymnasium>=1.2,<2', 'pygame>=2.6'],
+        **DOMAINS,
+        'domains': ALL_DOMAINS,
         'exchange': ['av>=14', 'h5py>=3.8,<4', 'pyarrow>=15'],
         'ros': [f"ros-jazzy-{name}; platform_machine == 'x86_64'" for name in WHEELS],
-        'test': ['av', 'gymnasium>=1.2,<2', 'h5py', 'hypothesis', 'mypy', 'psutil', 'pyarrow',
+        'test': [*ALL_DOMAINS, 'av', 'h5py', 'hypothesis', 'mypy', 'psutil', 'pyarrow',
                  'pytest>=7.4', 'pytest-rerunfailures', 'ruff', 'setuptools'],
     },
     zip_safe=False,
