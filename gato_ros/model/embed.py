@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,28 +56,47 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Tensor, patches: Tensor, layout: SequenceLayout) -> Tensor:
         """Embed ids (B, T), -1 where patches (B, P, 16, 16, 3) stand, into (B, T, D)."""
-        x = self.table(ids.clamp(min=0))
-        if layout.patch_slots.numel():
-            pictures = self.encode(patches, layout.rows, layout.columns)
-            x = x.index_copy(1, layout.patch_slots, pictures.to(x.dtype))
-        return x + self.local(layout.local)
+        return self.rows_of([(ids, patches, layout)]).unflatten(0, ids.shape)
+
+    def rows_of(self, parts: Sequence[tuple[Tensor, Tensor, SequenceLayout]]) -> Tensor:
+        """Embed the tokens of several (ids, patches, layout), end to end: (R, D).
+
+        Every table is read once, since each reading costs a gradient of the table's size.
+        """
+        x = self.table(torch.cat([ids.flatten() for ids, _, _ in parts]).clamp(min=0))
+        slots, seen, places, start = [], [], [], 0
+        for ids, patches, layout in parts:
+            if layout.patch_slots.numel():
+                first = start + ids.shape[1] * torch.arange(len(ids), device=ids.device)
+                slots.append((first[:, None] + layout.patch_slots).flatten())
+                seen.append(patches.flatten(0, 1))
+                places.append(self._places(layout.rows, layout.columns, len(ids)))
+            start += ids.numel()
+        if seen:
+            row, column = (torch.cat(some) for some in zip(*places, strict=True))
+            drawn = self.patches(torch.cat(seen)) + self.row(row) + self.column(column)
+            x = x.index_copy(0, torch.cat(slots), drawn.to(x.dtype))
+        return x + self.local(torch.cat([layout.local.expand(len(ids), -1).flatten()
+                                         for ids, _, layout in parts]))
 
     def encode(self, patches: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Encode patches (B, P, 16, 16, 3) with their intervals (P, 2) into (B, P, D)."""
-        batch, count = patches.shape[:2]
-        drawn = self.patches(patches.flatten(0, 1)).unflatten(0, (batch, count))
-        row = self._position(rows, batch)
-        column = self._position(columns, batch)
-        return drawn + self.row(row) + self.column(column)
+        row, column = self._places(rows, columns, len(patches))
+        drawn = self.patches(patches.flatten(0, 1)) + self.row(row) + self.column(column)
+        return drawn.unflatten(0, patches.shape[:2])
 
     def places(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return what evaluation adds to patches for their intervals (P, 2): (P, D)."""
         return self.row(rows.sum(1) // 2) + self.column(columns.sum(1) // 2)
 
+    def _places(self, rows: Tensor, columns: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """Return the indices of rows and columns of ``batch`` times P patches, (B * P,) each."""
+        return self._position(rows, batch), self._position(columns, batch)
+
     def _position(self, interval: Tensor, batch: int) -> Tensor:
         """Draw an index from each patch's interval in training, else take its middle: (B|1, P)."""
         low, high = interval[:, 0], interval[:, 1]
         if not self.training:
-            return ((low + high) // 2)[None]
+            return ((low + high) // 2).repeat(batch)
         draw = torch.rand(batch, len(low), device=low.device)
-        return (low + (draw * (high - low)).long()).clamp(max=images.POSITIONS - 1)
+        return (low + (draw * (high - low)).long()).clamp(max=images.POSITIONS - 1).flatten()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,8 @@ from torch.nn import functional as F
 from gato_ros.model.architecture import Architecture
 from gato_ros.model.embed import Embedding
 from gato_ros.model.kv_cache import LayerCache, Reach
-from gato_ros.model.layout import SequenceLayout
-from gato_ros.model.transformer import Block, distance_encoding
+from gato_ros.model.layout import Part, SequenceLayout
+from gato_ros.model.transformer import Block, Span, distance_encoding
 
 
 class Gato(nn.Module):
@@ -43,24 +44,40 @@ class Gato(nn.Module):
     def device(self) -> torch.device:
         return self.norm.weight.device
 
-    def forward(self, ids: Tensor, patches: Tensor, layout: SequenceLayout, mask: Tensor,
-                outputs: Tensor | None = None, zeroed: Tensor | None = None) -> Tensor:
-        """Run whole sequences.
+    def forward(self, ids: Tensor, patches: Tensor, layout: SequenceLayout, mask: Tensor
+                ) -> Tensor:
+        """Run whole sequences of one layout, see Part; return hidden states (B, T, D)."""
+        every = torch.arange(ids.shape[1], device=ids.device)
+        return self.run([Part(ids, patches, layout, mask, every)])[0]
 
-        ids int64 (B, T), patches uint8 (B, P, 16, 16, 3), mask bool (T, T) or (B, T, T)
-        outputs  int64[n], ascending: the positions whose hidden states are wanted; None: all
-        zeroed   bool (B, T): tokens whose embedding is replaced by zero
-        Returns hidden states (B, n|T, D).
+    def run(self, parts: Sequence[Part]) -> list[Tensor]:
+        """Run whole sequences of several layouts; return hidden states (B, n, D) of each part.
+
+        All their tokens are the rows of one matrix, in which attention alone knows sequences: many
+        small parts cost little more than one large one.
         """
-        x = self.embedding(ids, patches, layout)
-        if zeroed is not None:
-            x = x.masked_fill(zeroed[..., None], 0.0)
-        mask = mask[:, None] if mask.dim() == 3 else mask[None, None]
-        encoding = self._encoding(ids.shape[1])
+        order = sorted(range(len(parts)), key=lambda i: (parts[i].ids.shape[1], id(parts[i].mask)))
+        ordered = [parts[i] for i in order]
+        rows = self.embedding.rows_of([(part.ids, part.patches, part.layout) for part in parts])
+        rows_of = rows.split([part.ids.numel() for part in parts])
+        x = torch.cat([rows_of[i] for i in order])
+        encoding = self._encoding(ordered[-1].ids.shape[1])
+        spans, members = _spans(ordered)
         for block in self.blocks[:-1]:
-            x = block(x, mask, encoding)
+            x = block(x, spans, encoding)
         # Nothing after the last block reads the other positions, so it skips them.
-        return self.norm(self.blocks[-1](x, mask, encoding, outputs))
+        wanted = [torch.cat([part.outputs for part in some]).unique() for some in members]
+        last = [replace(span, outputs=outputs)
+                for span, outputs in zip(spans, wanted, strict=True)]
+        x = self.norm(self.blocks[-1](x, last, encoding, _kept(last)))
+        found = []
+        computed = x.split([span.computed for span in last])
+        for some, outputs, states in zip(members, wanted, computed, strict=True):
+            of_parts = states.unflatten(0, (-1, len(outputs))).split([len(p.ids) for p in some])
+            found += [state[:, torch.searchsorted(outputs, part.outputs)]
+                      for state, part in zip(of_parts, some, strict=True)]
+        hidden = dict(zip(order, found, strict=True))
+        return [hidden[i] for i in range(len(parts))]
 
     def logits(self, hidden: Tensor, low: int, high: int) -> Tensor:
         """Score the ids in [low, high) for hidden (..., D) -> (..., high - low)."""
@@ -91,6 +108,33 @@ class Gato(nn.Module):
         if length > limit:
             encoding = torch.cat([encoding, encoding[-1:].expand(length - limit, -1)])
         return encoding.to(self.norm.weight.dtype)
+
+
+def _four(mask: Tensor) -> Tensor:
+    return mask[:, None] if mask.dim() == 3 else mask[None, None]
+
+
+def _spans(parts: Sequence[Part]) -> tuple[list[Span], list[list[Part]]]:
+    """Return the spans of ordered parts, and the parts of each: neighbours with one mask."""
+    members: list[list[Part]] = []
+    for part in parts:
+        if members and part.mask.dim() == 2 and part.mask is members[-1][0].mask:
+            members[-1].append(part)
+        else:
+            members.append([part])
+    return [Span(sum(len(part.ids) for part in some), some[0].ids.shape[1], _four(some[0].mask))
+            for some in members], members
+
+
+def _kept(spans: Sequence[Span]) -> Tensor:
+    """Return the rows of the spans' outputs, int64[M]."""
+    rows, start = [], 0
+    for span in spans:
+        assert span.outputs is not None
+        first = start + span.length * torch.arange(span.sequences, device=span.outputs.device)
+        rows.append((first[:, None] + span.outputs).flatten())
+        start += span.rows
+    return torch.cat(rows)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -60,6 +60,23 @@ class SequenceLayout:
         return mask
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """B sequences of one layout among those that are run together.
+
+    ids      int64 (B, T)
+    patches  uint8 (B, P, 16, 16, 3)
+    mask     bool (T, T) or (B, T, T); parts that give the same tensor attend together
+    outputs  int64[n], ascending: the positions whose hidden states are wanted
+    """
+
+    ids: Tensor
+    patches: Tensor
+    layout: SequenceLayout
+    mask: Tensor
+    outputs: Tensor
+
+
 def sequence_layout(blocks: Sequence[Layout], pinned: int = 0,
                     device: torch.device | str = 'cpu') -> SequenceLayout:
     """Join the layouts of consecutive blocks; the first ``pinned`` blocks are the prompt."""

@@ -8,6 +8,8 @@ slides, and one projection more per layer gives the parameter counts that the pa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,30 @@ def distance_encoding(count: int, width: int, device: torch.device | str = 'cpu'
     rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10000.0) / width))
     angle = distance[:, None] * rate[None, :]
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """B sequences of T tokens, which follow each other in a batch's rows.
+
+    mask     bool (1|B, 1, T, T): true where a row may see a column
+    outputs  int64[n]: the positions that are computed; None: all
+    """
+
+    sequences: int
+    length: int
+    mask: Tensor
+    outputs: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the batch it takes."""
+        return self.sequences * self.length
+
+    @property
+    def computed(self) -> int:
+        """How many of them are computed."""
+        return self.rows if self.outputs is None else self.sequences * len(self.outputs)
 
 
 class Attention(nn.Module):
@@ -47,30 +73,42 @@ class Attention(nn.Module):
         """Project distance encodings (n, D) into (H, n, key_size)."""
         return self._split(self.distance(encoding))
 
-    def forward(self, x: Tensor, mask: Tensor, encoding: Tensor, outputs: Tensor | None) -> Tensor:
-        """Attend within whole sequences.
+    def forward(self, x: Tensor, spans: Sequence[Span], encoding: Tensor,
+                kept: Tensor | None = None) -> Tensor:
+        """Attend within whole sequences, which stand end to end in x (R, D).
 
-        x (B, T, D), mask bool (B|1, 1, T, T), encoding (T, D) of distances 0 ... T - 1;
-        outputs int64[n]: only these rows are computed -> (B, n|T, D).
+        encoding (T, D) of the distances 0 ... T - 1, T of the longest;
+        kept int64[M]: the rows of the spans' outputs, in order -> (M|R, D).
         """
-        length = x.shape[1]
-        queries = self._split(self.query(x if outputs is None else x[:, outputs]))
-        keys, values = self._split(self.key_value(x).unflatten(-1, (2, -1)).movedim(-2, 0))
-        content = (queries + self.content_bias.to(queries.dtype)) @ keys.transpose(-1, -2)
+        queries = self.query(x if kept is None else x[kept])
+        of_spans = queries.split([span.computed for span in spans])
+        seen = self.key_value(x).split([span.rows for span in spans])
         # Rows by distance T - 1 ... 0, then each row shifted so that columns are keys.
-        place = (queries + self.distance_bias.to(queries.dtype)) @ self.distances(
-            encoding.flip(0)).to(queries.dtype).transpose(-1, -2)
+        distances = self.distances(encoding.flip(0)).to(queries.dtype)
+        return self.out(torch.cat([
+            self._attend(*members, distances[:, -members[2].length:])
+            for members in zip(of_spans, seen, spans, strict=True)]))
+
+    def _attend(self, queries: Tensor, seen: Tensor, span: Span, distances: Tensor) -> Tensor:
+        """Return (B * n|T, H * key_size) for the sequences of one span."""
+        length, outputs = span.length, span.outputs
+        queries = self._split(queries.unflatten(0, (span.sequences, -1)))  # (B, H, n|T, key_size)
+        keys, values = self._split(seen.unflatten(0, (span.sequences, -1)).unflatten(
+            -1, (2, -1)).movedim(-2, 0))
+        content = (queries + self.content_bias.to(queries.dtype)) @ keys.transpose(-1, -2)
+        place = (queries + self.distance_bias.to(queries.dtype)) @ distances.transpose(-1, -2)
         if outputs is None:
             shifted = F.pad(place, (1, 0)).flatten(-2)[..., length:]
             place = shifted.unflatten(-1, (length, length))
+            mask = span.mask
         else:
-            column = torch.arange(length, device=x.device)
+            column = torch.arange(length, device=queries.device)
             index = (length - 1 - outputs[:, None] + column[None, :]).clamp(max=length - 1)
             place = place.gather(-1, index.expand(*place.shape[:2], -1, -1))
-            mask = mask[..., outputs, :]
+            mask = span.mask[..., outputs, :]
         scores = (content + place) * self.key_size ** -0.5
         weights = scores.masked_fill(~mask, float('-inf')).softmax(dim=-1)
-        return self.out((weights.to(values.dtype) @ values).transpose(1, 2).flatten(-2))
+        return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(-2).flatten(0, 1)
 
     def extend(self, x: Tensor, cache: LayerCache, reach: Reach) -> Tensor:
         """Attend from T new tokens (T, D) to the ring, after writing them into it -> (T, D)."""
@@ -110,19 +148,21 @@ class Block(nn.Module):
         self.feedforward = FeedForward(arch)
         self.skip = arch.stochastic_depth
 
-    def forward(self, x: Tensor, mask: Tensor, encoding: Tensor,
-                outputs: Tensor | None = None) -> Tensor:
-        attended = self.attention(self.norm1(x), mask, encoding, outputs)
-        x = (x if outputs is None else x[:, outputs]) + self._drop(attended)
-        return x + self._drop(self.feedforward(self.norm2(x)))
+    def forward(self, x: Tensor, spans: Sequence[Span], encoding: Tensor,
+                kept: Tensor | None = None) -> Tensor:
+        """Take sequences end to end, as Attention does."""
+        attended = self.attention(self.norm1(x), spans, encoding, kept)
+        x = (x if kept is None else x[kept]) + self._drop(attended, spans)
+        return x + self._drop(self.feedforward(self.norm2(x)), spans)
 
     def extend(self, x: Tensor, cache: LayerCache, reach: Reach) -> Tensor:
         x = x + self.attention.extend(self.norm1(x), cache, reach)
         return x + self.feedforward(self.norm2(x))
 
-    def _drop(self, x: Tensor) -> Tensor:
+    def _drop(self, x: Tensor, spans: Sequence[Span]) -> Tensor:
         """Skip the sub-layer for a random share of the sequences in training."""
         if not self.training or self.skip == 0:
             return x
-        kept = torch.rand(x.shape[0], 1, 1, device=x.device) >= self.skip
-        return x * (kept / (1.0 - self.skip)).to(x.dtype)
+        kept = [(torch.rand(span.sequences, 1, device=x.device) >= self.skip).expand(
+            -1, span.computed // span.sequences).flatten() for span in spans]
+        return x * (torch.cat(kept)[:, None] / (1.0 - self.skip)).to(x.dtype)

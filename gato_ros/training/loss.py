@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gato_ros.model.gato import Gato
+from gato_ros.model.layout import Part
 from gato_ros.tokens import vocab
 from gato_ros.training.data.group import Group
+
+Term = tuple[Tensor, Tensor]  # values (n,), and the number of the source that each is of
 
 
 class MaskedLoss(nn.Module):
@@ -31,6 +34,7 @@ class MaskedLoss(nn.Module):
         self.model = model
         self._history_dropout = history_dropout
         self._auxiliary_weight = auxiliary_weight
+        self._masks: dict[tuple[int, torch.device], Tensor] = {}
         smooth = torch.zeros(0, 0)
         if smoothing_bins > 0:
             bins = torch.arange(vocab.BINS, dtype=torch.float32)
@@ -53,69 +57,92 @@ class MaskedLoss(nn.Module):
         Of several sources the log also gets each part as ``tokens/SOURCE``.
         """
         sources = list(dict.fromkeys(group.source for group in groups))
-        sequences = sum(len(group.ids) for group in groups)
-        parts: dict[str, list[Tensor]] = {}
-        shares: dict[str, list[float]] = {}
-        log: dict[str, Tensor] = {}
-        for source in sources:
-            mine = [group for group in groups if group.source == source]
-            share = sum(len(group.ids) for group in mine) / sequences
-            for name, mean in self._means(mine).items():
-                parts.setdefault(name, []).append(share * mean)
-                shares.setdefault(name, []).append(share)
-                if len(sources) > 1:
-                    log[f'{name}/{source}'] = mean.detach()
-        loss = torch.stack(parts['tokens']).sum()
-        if 'auxiliary' in parts:
-            loss = loss + self._auxiliary_weight * torch.stack(parts['auxiliary']).sum()
-        log |= {name: torch.stack(some).sum().detach() / sum(shares[name])
-                for name, some in parts.items()}
+        owners = [sources.index(group.source) for group in groups]
+        parts = [self._part(group) for group in groups]
+        hidden = [states.float() for states in self.model.run(parts)]
+        tokens, error = self._tokens(groups, parts, hidden, owners)
+        terms = {'tokens': tokens, 'error': error,
+                 'auxiliary': self._auxiliary(groups, parts, hidden, owners)}
+        sequences = torch.zeros(len(sources), device=hidden[0].device)
+        for group, owner in zip(groups, owners, strict=True):
+            sequences[owner] += len(group.ids)
+        shares = sequences / sequences.sum()
+        whole, log = {}, {}
+        for name, some in terms.items():
+            if not some:
+                continue
+            means, has = _means(some, len(sources))
+            whole[name] = (shares * means).sum()
+            log[name] = whole[name].detach() / shares[has].sum()
+            if len(sources) > 1:
+                log |= {f'{name}/{sources[i]}': means[i].detach() for i in has.nonzero()[:, 0]}
+        loss = whole['tokens']
+        if 'auxiliary' in whole:
+            loss = loss + self._auxiliary_weight * whole['auxiliary']
         return loss, log
 
-    def _means(self, groups: Sequence[Group]) -> dict[str, Tensor]:
-        """Return each part's mean over the groups of one source."""
-        sums: dict[str, list[Tensor]] = {'tokens': [], 'error': [], 'auxiliary': []}
-        counts = dict.fromkeys(sums, 0)
-        for group in groups:
-            for name, total, count in self._parts(group):
-                sums[name].append(total)
-                counts[name] += count
-        return {name: torch.stack(totals).sum() / max(1, counts[name])
-                for name, totals in sums.items() if counts[name]}
-
-    def _parts(self, group: Group) -> list[tuple[str, Tensor, int]]:
-        """Return (name, sum, count) of one group's losses."""
+    def _part(self, group: Group) -> Part:
         layout = group.layout
         wanted = torch.cat([slots - 1 for _, _, slots in layout.targets] + [layout.separators])
-        outputs = wanted.unique()
-        hidden = self.model(group.ids, group.patches, layout, self._mask(group), outputs).float()
+        return Part(group.ids, group.patches, layout, self._mask(group), wanted.unique())
 
-        def at(positions: Tensor) -> Tensor:
-            return hidden[:, torch.searchsorted(outputs, positions)]
-
-        parts = []
-        for low, high, slots in layout.targets:
-            logits = self.model.logits(at(slots - 1), low, high).float()
-            labels = group.targets[:, slots] - low
+    def _tokens(self, groups: Sequence[Group], parts: Sequence[Part], hidden: Sequence[Tensor],
+                owners: Sequence[int]) -> tuple[list[Term], list[Term]]:
+        """Return the tokens' cross-entropies, and the errors of the continuous ones."""
+        found: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
+        for group, part, states, owner in zip(groups, parts, hidden, owners, strict=True):
+            for low, high, slots in group.layout.targets:
+                labels = (group.targets[:, slots] - low).flatten()
+                found.setdefault((low, high), []).append((
+                    _at(states, part, slots - 1).flatten(0, 1), labels,
+                    torch.full_like(labels, owner)))
+        losses: list[Term] = []
+        errors: list[Term] = []
+        for (low, high), members in found.items():
+            rows, labels, owner_of = (torch.cat(some) for some in zip(*members, strict=True))
+            logits = self.model.logits(rows, low, high).float()
             if (low, high) == vocab.CONTINUOUS:
-                distance = (logits.detach().argmax(-1) - labels).abs().sum() * 2 / vocab.BINS
-                parts.append(('error', distance, labels.numel()))
+                distance = (logits.detach().argmax(-1) - labels).abs() * (2 / vocab.BINS)
+                errors.append((distance, owner_of))
             if (low, high) == vocab.CONTINUOUS and len(self._smooth):
-                total = -(self._smooth[labels] * logits.log_softmax(dim=-1)).sum()
+                loss = -(self._smooth[labels] * logits.log_softmax(dim=-1)).sum(-1)
             else:
-                total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction='sum')
-            parts.append(('tokens', total, labels.numel()))
-        if self._auxiliary_weight and group.auxiliary.shape[-1]:
-            guess = self.model.predict_auxiliary(at(layout.separators))
+                loss = F.cross_entropy(logits, labels, reduction='none')
+            losses.append((loss, owner_of))
+        return losses, errors
+
+    def _auxiliary(self, groups: Sequence[Group], parts: Sequence[Part], hidden: Sequence[Tensor],
+                   owners: Sequence[int]) -> list[Term]:
+        """Return the errors of the training-only targets that are known."""
+        terms: list[Term] = []
+        for group, part, states, owner in zip(groups, parts, hidden, owners, strict=True):
             known = ~group.auxiliary.isnan()
-            total = F.smooth_l1_loss(guess[known], group.auxiliary[known], beta=0.1,
-                                     reduction='sum')
-            parts.append(('auxiliary', total, int(known.sum())))
-        return parts
+            if self._auxiliary_weight and known.any():
+                guess = self.model.predict_auxiliary(_at(states, part, group.layout.separators))
+                error = F.smooth_l1_loss(guess[known], group.auxiliary[known], beta=0.1,
+                                         reduction='none')
+                terms.append((error, torch.full_like(error, owner, dtype=torch.int64)))
+        return terms
 
     def _mask(self, group: Group) -> Tensor:
-        whole = group.layout.causal_mask()
+        length, device = len(group.layout), group.ids.device
+        if (length, device) not in self._masks:  # the same tensor, so that parts attend together
+            self._masks[length, device] = group.layout.causal_mask()
+        whole = self._masks[length, device]
         if self._history_dropout == 0:
             return whole
-        alone = torch.rand(len(group.ids), device=whole.device) < self._history_dropout
+        alone = torch.rand(len(group.ids), device=device) < self._history_dropout
         return torch.where(alone[:, None, None], group.layout.causal_mask(window=1), whole)
+
+
+def _at(states: Tensor, part: Part, positions: Tensor) -> Tensor:
+    """Return the hidden states (B, n, D) at some of a part's outputs."""
+    return states[:, torch.searchsorted(part.outputs, positions)]
+
+
+def _means(terms: Sequence[Term], sources: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of each source's values, and which sources have any: both (sources,)."""
+    values = torch.cat([value for value, _ in terms])
+    mine = F.one_hot(torch.cat([owner for _, owner in terms]), sources).T.to(values.dtype)
+    counts = mine.sum(1)
+    return mine @ values / counts.clamp(min=1), counts > 0

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gato_ros.episodes.episode import list_episodes, read_slice, timestep
 from gato_ros.model.gato import Gato
-from gato_ros.model.layout import sequence_layout
+from gato_ros.model.layout import Part, sequence_layout
 from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.engine import Engine, Place
 from gato_ros.policy.policy import GatoPolicy
@@ -106,9 +106,9 @@ class Recomputed:
         """Choose every token of the last timestep's action."""
         length = self._ids.shape[1]
         for i in range(length - self._actions, length):
-            hidden = self._model(self._ids, self._patches, self._layout,
-                                 self._layout.causal_mask(),
-                                 torch.tensor([i - 1], device=self._ids.device))
+            hidden, = self._model.run([Part(self._ids, self._patches, self._layout,
+                                            self._layout.causal_mask(),
+                                            torch.tensor([i - 1], device=self._ids.device))])
             self._ids[0, i] = vocab.CONTINUOUS[0] + self._model.logits(
                 hidden[0, 0], *vocab.CONTINUOUS).argmax()
 

@@ -8,8 +8,9 @@ from gato_ros.config import ConfigError
 from gato_ros.model.architecture import Architecture, load_architecture
 from gato_ros.model.gato import Gato, count_parameters
 from gato_ros.model.kv_cache import reach
-from gato_ros.model.layout import sequence_layout
+from gato_ros.model.layout import Part, sequence_layout
 from gato_ros.model.sample import gumbel_noise, pick
+from gato_ros.model.transformer import Span
 from gato_ros.robot import TORQUES
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import TimestepTokenizer, TokenBlock
@@ -32,10 +33,10 @@ def tensors(blocks):
             torch.from_numpy(np.concatenate([b.patches for b in blocks])))
 
 
-def plain(model, blocks, window=None, pinned=1, **more):
+def plain(model, blocks, window=None, pinned=1):
     layout = sequence_layout([b.layout for b in blocks], pinned)
     ids, patches = tensors(blocks)
-    return model(ids[None], patches[None], layout, layout.causal_mask(window), **more)[0]
+    return model(ids[None], patches[None], layout, layout.causal_mask(window))[0]
 
 
 @pytest.mark.parametrize(('preset', 'published'), [
@@ -82,10 +83,27 @@ def test_cached_decoding_equals_the_banded_forward(lively_model, sequence, step,
     assert prompt or (far - expected).abs().max() > 1e-2, 'the window must matter in this test'
 
 
-def test_only_asked_for_outputs_are_computed_and_equal(lively_model, sequence):
-    wanted = torch.tensor([3, 40, 64, 200, 300])
-    torch.testing.assert_close(plain(lively_model, sequence, outputs=wanted),
-                               plain(lively_model, sequence)[wanted], atol=1e-5, rtol=0)
+def test_parts_run_together_are_as_each_alone(lively_model, sequence):
+    """Of several lengths and masks, with and without pictures; only the outputs asked for."""
+    layouts = {n: sequence_layout([b.layout for b in sequence[:n]], 1) for n in (1, 2, 4)}
+    causal = {n: layout.causal_mask() for n, layout in layouts.items()}
+    masks = [causal[2], causal[4], causal[2], causal[1], layouts[4].causal_mask(window=1)]
+    parts = []
+    for number, (n, mask) in enumerate(zip((2, 4, 2, 1, 4), masks, strict=True)):
+        ids, patches = tensors(sequence[:n])
+        shifted = torch.stack([ids, ids.roll(number + 1).clamp(min=0).where(ids >= 0, ids)])
+        wanted = torch.randperm(len(ids))[:5].sort().values
+        parts.append(Part(shifted, patches.expand(2, *patches.shape), layouts[n], mask, wanted))
+    lively_model.requires_grad_()
+    together = lively_model.run(parts)
+    for part, found in zip(parts, together, strict=True):
+        alone = lively_model(part.ids, part.patches, part.layout, part.mask)
+        torch.testing.assert_close(found, alone[:, part.outputs], atol=2e-5, rtol=0)
+    for weights in (lively_model.blocks[0].attention.query.weight,
+                    lively_model.embedding.patches.out.weight):
+        ways = [torch.autograd.grad(sum(f.square().sum() for f in way), weights)[0] for way in (
+            lively_model.run(parts), [lively_model.run([part])[0] for part in parts])]
+        torch.testing.assert_close(*ways, rtol=1e-3, atol=1e-3 * ways[0].abs().max().item())
 
 
 def test_later_tokens_do_not_change_earlier_ones(lively_model, sequence):
@@ -123,11 +141,17 @@ def test_stochastic_depth_skips_in_training_only(sequence):
     torch.manual_seed(0)
     arch = Architecture(**{**vars(load_architecture('tiny')), 'stochastic_depth': 0.9})
     block = Gato(arch).blocks[0]
-    x, mask, encoding = torch.randn(64, 3, 64), torch.ones(1, 1, 3, 3, dtype=bool), torch.randn(
-        3, 64)
-    unchanged = (block.train()(x, mask, encoding) == x).all(dim=(1, 2)).float().mean()
+    spans = [Span(24, 3, torch.ones(1, 1, 3, 3, dtype=bool)),
+             Span(40, 3, torch.ones(1, 1, 3, 3, dtype=bool))]
+    x, encoding = torch.randn(64 * 3, 64), torch.randn(3, 64)
+
+    def same() -> torch.Tensor:
+        return (block(x, spans, encoding) == x).unflatten(0, (64, 3)).all(dim=(1, 2))
+    block.train()
+    unchanged = same().float().mean()
     assert 0.6 < unchanged < 0.95  # both sub-layers skipped: 0.81
-    assert not (block.eval()(x, mask, encoding) == x).all(dim=(1, 2)).any()
+    block.eval()
+    assert not same().any()
 
 
 def test_samples_follow_the_softmax():
