@@ -2,7 +2,8 @@
 
 A timestep holds 13 of the package's 39 numbers: the former frame is left out (a window shows it),
 and so are the objects' rotations, which no scripted policy reads. The tasks are those of MT50:
-the goal is seen, and places are drawn anew for every seed.
+the goal is seen, and places are drawn anew for every seed. Twelve are there from pixels, too:
+one camera and the hand, and nothing of the objects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from gato_ros.domains.domain import Demonstrator, Domain, Environment, TaskSpec, Values
 from gato_ros.domains.stacking.physics import mujoco  # first: it chooses how MuJoCo renders
 from gato_ros.domains.stacking.render import Camera
-from gato_ros.spec import ContinuousField, Observation, TimestepSpec
+from gato_ros.spec import ContinuousField, ImageField, Observation, TimestepSpec
 
 # isort: split
 import metaworld
@@ -81,6 +82,11 @@ SENTENCES = {
     'window-open': 'open the window'}
 # Of the five test tasks of the package's ML45: each has a relative among the others.
 HELD_OUT = ('bin-picking', 'door-lock', 'hand-insert')
+# What is to be moved is large in the picture, and no policy needs a goal that it does not show.
+SEEN = ('button-press', 'button-press-topdown', 'coffee-button', 'door-close', 'door-open',
+        'drawer-close', 'drawer-open', 'faucet-close', 'faucet-open', 'handle-press',
+        'window-close', 'window-open')
+PIXELS = 'pixels'  # their body, and the end of their names
 
 
 def _place(name: str, low: tuple[float, ...], high: tuple[float, ...]) -> ContinuousField:
@@ -98,6 +104,11 @@ COLUMNS = {'hand': slice(0, 3), 'gripper': slice(3, 4), 'object': slice(4, 7),
 ACTION = ContinuousField('move', (*AXES, 'grip'), (-1.0,) * 4, (1.0,) * 4)
 STATE = TimestepSpec(continuous=(HAND, GRIPPER, OBJECT, SECOND, GOAL),
                      continuous_actions=(ACTION,))
+CAMERA, CAMERA_AT = 'corner2', (0.75, 0.075, 0.7)  # as often in the literature: nearer
+SIDE = 64  # pixels
+SIGHT = TimestepSpec(images=(ImageField('camera', SIDE, SIDE),), continuous=(HAND, GRIPPER),
+                     continuous_actions=(ACTION,))
+SPECS = {'': STATE, PIXELS: SIGHT}  # by body
 
 # The scripted policies ask for more than the range by design, and say so each time.
 warnings.filterwarnings('ignore', 'Constant', UserWarning, r'metaworld\.policies')
@@ -113,13 +124,16 @@ class MetaWorldEnvironment(Environment):
 
     def __init__(self) -> None:
         self._worlds: dict[str, Any] = {}
+        self._cameras: dict[tuple[str, int], Camera] = {}
 
     def reset(self, task: str, seed: int) -> Observation:
-        if task not in self._worlds:
-            self._worlds[task] = _world(task)
-        self._world = world = self._worlds[task]
-        self.task, self._steps, self._success = task, 0, False
-        self._limit = LIMITS.get(task, LIMIT)
+        self.spec = SPECS[PIXELS if task.endswith(PIXELS) else '']
+        self.task = task.removesuffix(f'-{PIXELS}')
+        if self.task not in self._worlds:
+            self._worlds[self.task] = _world(self.task)
+        self._world = world = self._worlds[self.task]
+        self._steps, self._success = 0, False
+        self._limit = LIMITS.get(self.task, LIMIT)
         world._freeze_rand_vec = False
         world.seed(seed)
         world.reset_model()  # draws places, and again where they are too near to each other
@@ -154,12 +168,10 @@ class MetaWorldEnvironment(Environment):
         return SENTENCES[self.task]
 
     def picture(self, size: int) -> np.ndarray:
-        """Return uint8[S, S, 3] of the package's third corner camera."""
-        camera = Camera(self._world.model, size, size)
-        try:
-            return camera.picture(self._world.data, 'corner3')
-        finally:
-            camera.close()
+        """Return uint8[S, S, 3] of the camera that the pixels are of."""
+        if (self.task, size) not in self._cameras:
+            self._cameras[self.task, size] = Camera(self._world.model, size, size)
+        return self._cameras[self.task, size].picture(self._world.data, CAMERA)
 
     def twin(self) -> MetaWorldEnvironment:
         twin = MetaWorldEnvironment()
@@ -167,13 +179,16 @@ class MetaWorldEnvironment(Environment):
         return twin
 
     def close(self) -> None:
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras.clear()
         self._worlds.clear()
 
     def _observation(self) -> Observation:
         return Observation(
-            proprioception={field.name: np.clip(self.state[COLUMNS[field.name]],
-                                                field.low, field.high)
-                            for field in self.spec.continuous},
+            {image.name: self.picture(SIDE) for image in self.spec.images if self.pictures},
+            {field.name: np.clip(self.state[COLUMNS[field.name]], field.low, field.high)
+             for field in self.spec.continuous},
             stamp_ns=self._steps * PERIOD_NS)
 
 
@@ -196,8 +211,10 @@ class MetaWorld(Domain):
     name, licence = 'metaworld', 'MIT'
     version = f'metaworld {version("metaworld")}, mujoco {mujoco.__version__}'
     tasks: Mapping[str, TaskSpec] = {
-        name: TaskSpec(name, sentence, held_out=name in HELD_OUT)
-        for name, sentence in SENTENCES.items()}
+        **{name: TaskSpec(name, sentence, held_out=name in HELD_OUT)
+           for name, sentence in SENTENCES.items()},
+        **{f'{name}-{PIXELS}': TaskSpec(f'{name}-{PIXELS}', SENTENCES[name], PIXELS)
+           for name in SEEN}}
 
     @property
     def suite(self) -> Sequence[str]:
@@ -205,7 +222,7 @@ class MetaWorld(Domain):
         return tuple(name for name, task in self.tasks.items() if not task.held_out)
 
     def specification(self, task: str = '') -> TimestepSpec:
-        return STATE
+        return SPECS[self.task(task).body if task else '']
 
     def environment(self) -> MetaWorldEnvironment:
         return MetaWorldEnvironment()
@@ -223,4 +240,6 @@ def _world(task: str) -> Any:
     world._partially_observable = False
     world.__dict__.pop('sawyer_observation_space', None)  # it was made for a goal that is hidden
     world.seeded_rand_vec = world._set_task_called = True
+    world.model.camera(CAMERA).pos = CAMERA_AT
+    world.model.vis.quality.offsamples = 0  # two thirds of a picture's cost
     return world
