@@ -27,8 +27,11 @@ from gato_ros.domains.robot import RobotDomain
 
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
-OURS = {'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
-        'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
+OURS = {
+    'babyai': 'gato_ros.domains.suites.babyai:BabyAI',
+    'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
+    'stacking': 'gato_ros.domains.stacking.domain:Stacking',
+}
 REAL = 'robot'  # a real one, which has recordings alone
 FILES = ('.py', '.yaml', '.yml')
 
