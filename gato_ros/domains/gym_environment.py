@@ -6,6 +6,7 @@ A domain of such environments says how a task's is made (``make``) and what its 
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from gato_ros.domains.domain import Domain, DomainError, Environment, Values
 from gato_ros.domains.gym_spaces import FieldSettings, Part
 from gato_ros.spec import ContinuousField, DiscreteField, ImageField, Observation, TimestepSpec
 
+# SDL, which draws some of them, else looks for a screen and complains that there is none.
+os.environ.setdefault('SDL_VIDEODRIVER', 'dummy')
 OBSERVATION, ACTION = 'observation', 'action'
 PERIOD_NS = 50_000_000  # between the stamps of two timesteps
 
