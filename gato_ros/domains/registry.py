@@ -29,6 +29,7 @@ GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
 OURS = {
     'babyai': 'gato_ros.domains.suites.babyai:BabyAI',
+    'gymnasium': 'gato_ros.domains.classic.domain:Classic',
     'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
     'stacking': 'gato_ros.domains.stacking.domain:Stacking',
 }
