@@ -13,17 +13,21 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 
 from gato_ros.robot import CameraSpec
+from gato_ros.untrusted import MIB, open_file
 
 Image: TypeAlias = Any  # of sensor_msgs: Image or CompressedImage
 CameraInfo: TypeAlias = Any
 
 LARGEST = 4096 * 4096  # pixels that a picture may have as it is sent: 48 MiB in RGB
+LARGEST_FILE = 64 * MIB
+DRIVER = ' (set by the camera driver)'
 JPEG, PNG = b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n'  # how such a file begins
 SCAN, END = b'\xff\xda', b'\xff\xd9'  # a JPEG's marks, which its data cannot hold
 SCANS = 64  # of a progressive JPEG, each of which may take as long as the whole picture
@@ -96,6 +100,28 @@ def to_calibration(infos: Iterable[CameraInfo], camera: CameraSpec) -> Calibrati
     return found
 
 
+def read_picture(file: Path, height: int, width: int) -> np.ndarray:
+    """Return the picture of a PNG or JPEG file as uint8[height, width, 3] in RGB, stretched.
+
+    Grey and 16 bits are converted, and what is transparent becomes white.
+
+    Raises ConvertError for a file that is not there, empty, too large, damaged or no picture.
+    """
+    try:
+        with open_file(file) as stream:
+            data = stream.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConvertError(f'{file} cannot be read: {error.strerror}') from error
+    if not data or len(data) > LARGEST_FILE:
+        raise ConvertError(f'{file} has {"no" if not data else f"more than {LARGEST_FILE}"} '
+                           'bytes, expected a JPEG or PNG')
+    try:  # a JPEG's orientation is heeded, a PNG's transparency kept
+        return scaled(_unpack(data, str(file), cv2.IMREAD_COLOR if data.startswith(JPEG)
+                              else cv2.IMREAD_UNCHANGED), height, width)
+    except cv2.error as error:
+        raise ConvertError(f'{file}: OpenCV refuses the picture: {error.err or error}') from error
+
+
 def describe(msg: Image, camera: CameraSpec) -> str:
     """Return what a camera sends, for people: '640x480 rgb8', or 'jpeg' of a compressed one."""
     if camera.transport == 'compressed':
@@ -110,7 +136,7 @@ def _raw(msg: Image, camera: CameraSpec) -> np.ndarray:
         raise ConvertError(f'{camera.topic}: the encoding is {encoding!r}, expected '
                            f'{", ".join(ENCODINGS)} (set it in the camera driver, or say what it '
                            "is as the camera's encoding in the robot's YAML file)")
-    _check_size(height, width, camera)
+    _check_size(height, width, camera.topic, DRIVER)
     rows, columns = BLOCKS.get(encoding, (1, 1))
     if height % rows or width % columns:
         raise ConvertError(f'{camera.topic}: the image is {height}x{width} in {encoding}, '
@@ -131,29 +157,41 @@ def _raw(msg: Image, camera: CameraSpec) -> np.ndarray:
 
 def _decode(msg: Image, camera: CameraSpec) -> np.ndarray:
     """Return uint8[h, w, 3] of a CompressedImage; its bytes say what it is, not its format."""
-    data = bytes(msg.data)
+    return _unpack(bytes(msg.data), camera.topic, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, DRIVER,
+                   " (set by the camera driver, or transport: raw in the robot's YAML file)")
+
+
+def _unpack(data: bytes, where: str, flags: int, by: str = '', no_picture: str = '') -> np.ndarray:
+    """Return uint8[h, w, 3] of a JPEG or PNG: RGB; what is transparent becomes white.
+
+    by, no_picture  what a sentence ends with where the picture, or its kind, is wrong
+    """
     if data.startswith(JPEG):
         size, whole = _jpeg_size(data), data.rfind(END) > data.rfind(SCAN)
         scans = data.count(SCAN)
         if scans > SCANS:
-            raise ConvertError(f'{camera.topic}: a JPEG of {scans} scans, expected at most '
-                               f'{SCANS} (set by the camera driver)')
+            raise ConvertError(f'{where}: a JPEG of {scans} scans, expected at most {SCANS}{by}')
     elif data.startswith(PNG):
         size, whole = _png_size(data), PNG_END in data[-64:]
     else:
-        raise ConvertError(f'{camera.topic}: {len(data)} bytes that begin with '
-                           f'{data[:8].hex()!r}, expected a JPEG or PNG (set by the camera '
-                           "driver, or transport: raw in the robot's YAML file)")
+        raise ConvertError(f'{where}: {len(data)} bytes that begin with {data[:8].hex()!r}, '
+                           f'expected a JPEG or PNG{no_picture}')
     if size is not None:
-        _check_size(*size, camera)
+        _check_size(*size, where, by)
     image = None if size is None or not whole else cv2.imdecode(
-        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        np.frombuffer(data, np.uint8), flags)
     if image is None:
-        raise ConvertError(f'{camera.topic}: a picture of {len(data)} bytes is cut off or '
-                           'damaged, expected a whole JPEG or PNG')
+        raise ConvertError(f'{where}: a picture of {len(data)} bytes is cut off or damaged, '
+                           'expected a whole JPEG or PNG')
     if image.dtype == np.uint16:
         image = _to_eight_bits(image)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    colours = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)
+    if image.shape[2] == 4:
+        share = image[..., 3:].astype(np.float32) / 255
+        colours = np.rint(share * colours + (1 - share) * 255).astype(np.uint8)
+    return colours
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -179,10 +217,10 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
     return height, width
 
 
-def _check_size(height: int, width: int, camera: CameraSpec) -> None:
+def _check_size(height: int, width: int, where: str, by: str) -> None:
     if not 0 < height * width <= LARGEST:
-        raise ConvertError(f'{camera.topic}: the image is {height}x{width}, expected 1 to '
-                           f'{LARGEST} pixels (set by the camera driver)')
+        raise ConvertError(f'{where}: the image is {height}x{width}, expected 1 to {LARGEST} '
+                           f'pixels{by}')
 
 
 def _to_eight_bits(pixels: np.ndarray) -> np.ndarray:
@@ -261,18 +299,18 @@ def _resize(image: np.ndarray, camera: CameraSpec) -> np.ndarray:
         across = min(width, max(1, round(height * camera.width / camera.height)))
         down = min(height, max(1, round(width * camera.height / camera.width)))
         y, x = (height - down) // 2, (width - across) // 2
-        return _scale(image[y:y + down, x:x + across], *wanted)
+        return scaled(image[y:y + down, x:x + across], *wanted)
     if camera.resize == 'stretch':
-        return _scale(image, *wanted)
+        return scaled(image, *wanted)
     share = min(camera.height / height, camera.width / width)
     down, across = max(1, round(share * height)), max(1, round(share * width))
     whole = np.zeros((*wanted, 3), np.uint8)
     y, x = (camera.height - down) // 2, (camera.width - across) // 2
-    whole[y:y + down, x:x + across] = _scale(image, down, across)
+    whole[y:y + down, x:x + across] = scaled(image, down, across)
     return whole
 
 
-def _scale(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return height x width pixels: means of areas where it shrinks, else between neighbours."""
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     return cv2.resize(image, (width, height),

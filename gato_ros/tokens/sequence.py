@@ -199,12 +199,13 @@ class TimestepTokenizer:
             ids = np.append(ids, np.int32(self.text.end))
         return TokenBlock(ids, np.zeros((0, 16, 16, 3), np.uint8), self.sentence_layout(len(ids)))
 
-    def sentence_layout(self, count: int) -> Layout:
-        """Return the layout of a sentence of ``count`` tokens."""
+    def sentence_layout(self, count: int, said: bool = True) -> Layout:
+        """Return the layout of a sentence of ``count`` tokens; one that is only heard has no loss.
+        """
         none = np.zeros((0, 2), np.int32)
         low, high = self.text_range()
         return Layout(np.full(count, Kind.TEXT, np.uint8), np.arange(count, dtype=np.int32),
-                      np.ones(count, bool), np.full(count, low, np.int32),
+                      np.full(count, said), np.full(count, low, np.int32),
                       np.full(count, high, np.int32), none, none,
                       tuple(f'text[{i}]' for i in range(count)))
 

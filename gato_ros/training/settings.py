@@ -31,6 +31,7 @@ class SourceSettings:
     timesteps          in a sequence, the prompt not counted
     tokens             in a sequence of documents, at most 512
     picture_size       height and width in pixels
+    camera             of pictures from several cameras, the one that is shown alone; '': all
     prompt_fraction    share of sequences behind a demonstration (paper, section 2.2: 0.25)
     prompt_timesteps   in such a demonstration
     prompt_at_end      share of them that are the last timesteps of an episode (paper: half)
@@ -56,6 +57,7 @@ class SourceSettings:
     timesteps: int = 1
     tokens: int = 256
     picture_size: tuple[int, int] = (64, 64)
+    camera: str = ''
     prompt_fraction: float = 0.25
     prompt_timesteps: int = 1
     prompt_at_end: float = 0.5

@@ -98,13 +98,21 @@ class StackingEnv:
 
     def render(self, camera: str, height: int = 480, width: int = 480) -> np.ndarray:
         """Return uint8[height, width, 3], RGB, from ``camera`` ('front' or 'wrist')."""
+        return self._camera(camera, height, width).picture(self.world.data, camera)
+
+    def visible(self, camera: str, height: int, width: int) -> dict[str, int]:
+        """Return how many pixels of a camera's picture show each block: training targets only."""
+        geoms = self._camera(camera, height, width).geoms(self.world.data, camera)
+        return {name: int((geoms == self.world.model.geom(name).id).sum()) for name in BLOCKS}
+
+    def _camera(self, camera: str, height: int, width: int) -> Camera:
         cameras = [self.world.model.cam(i).name for i in range(self.world.model.ncam)]
         if camera not in cameras:
             raise ValueError(f'camera {camera!r} is unknown, expected one of {", ".join(cameras)}')
         size = height, width
         if size not in self._cameras:
             self._cameras[size] = Camera(self.world.model, height, width)
-        return self._cameras[size].picture(self.world.data, camera)
+        return self._cameras[size]
 
     def targets(self) -> dict[str, np.ndarray]:
         """Return the simulator's state, float64 in the base frame: for training targets only.

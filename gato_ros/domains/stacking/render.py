@@ -100,6 +100,15 @@ class Camera:
         self._renderer.update_scene(data, camera)
         return self._renderer.render()
 
+    def geoms(self, data: mujoco.MjData, camera: str) -> np.ndarray:
+        """Return int32[height, width]: the number of the geom that each pixel shows, -1: none."""
+        self._renderer.update_scene(data, camera)
+        self._renderer.enable_segmentation_rendering()
+        try:
+            return self._renderer.render()[..., 0]
+        finally:
+            self._renderer.disable_segmentation_rendering()
+
     def close(self) -> None:
         """Free the context; safe to call twice."""
         self._renderer.close()

@@ -153,6 +153,10 @@ class World:
         self.data.qpos[start + 3:start + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
         self.data.qvel[dof:dof + 6] = 0.0
 
+    def forward(self) -> None:
+        """Let bodies and contacts follow what was placed."""
+        mujoco.mj_forward(self.model, self.data)
+
     def touching(self) -> set[frozenset[str]]:
         """Return the pairs among blocks, 'table' and 'hand' that touch."""
         return {frozenset((self._part.get(a, 'other'), self._part.get(b, 'other')))

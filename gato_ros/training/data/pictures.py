@@ -4,101 +4,74 @@ A folder of pictures holds ``captions.jsonl``, a line for each text:
 
     {"picture": "one.png", "text": "a red block on a blue one"}
     {"picture": "one.png", "ask": "what is on top?", "text": "the red block"}
+    {"picture": {"front": "two-front.png", "wrist": "two-wrist.png"}, "text": "a red block"}
 
-A sequence is the picture's timestep, the question if there is one, then the text and its end.
+Pictures of several cameras are fields by their names, in key order; or one of them is taken alone
+(``camera``), as the one field that a photograph has.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from gato_ros.config import ConfigError
-from gato_ros.model.layout import SequenceLayout, sequence_layout
+from gato_ros.pictures import ConvertError, read_picture
 from gato_ros.spec import ImageField, TimestepSpec
 from gato_ros.tokens.images import patches
-from gato_ros.tokens.sequence import TimestepTokenizer
-from gato_ros.training.data.group import Group
-from gato_ros.training.data.source import WordSource
+from gato_ros.training.data.asked import AskedSource
 from gato_ros.training.settings import SourceSettings
 
 FILE, FIELD = 'captions.jsonl', 'picture'
 
 
-class PictureSource(WordSource):
-    """Draws pictures with their texts, every text equally likely, groups of equal lengths.
+class PictureSource(AskedSource):
+    """Draws pictures with their texts, every text equally likely.
 
     Raises ConfigError for a folder without captions, or a picture that cannot be read.
     """
 
     def __init__(self, name: str, settings: SourceSettings) -> None:
-        self.name, self.settings = name, settings
         height, width = settings.picture_size
-        self.spec = TimestepSpec(images=(ImageField(FIELD, height, width),))
-        self.tokenizer = TimestepTokenizer(self.spec)
-        self._one = self.tokenizer.layout()
-        found: dict[str, int] = {}
-        cut: list[np.ndarray] = []
-        self._texts: list[tuple[int, np.ndarray, np.ndarray]] = []  # picture, question, text
-        self._alike: dict[tuple[int, int], list[int]] = {}  # lengths -> texts
-        for folder in settings.pictures:
-            for line in _lines(Path(folder) / FILE):
-                file = str(Path(folder) / line['picture'])
-                if file not in found:
-                    found[file] = len(cut)
-                    cut.append(patches(_read(file, height, width)))
-                ask = self.tokenizer.sentence(line.get('ask', '')).ids
-                text = self.tokenizer.sentence(line['text'], ended=True).ids
-                self._alike.setdefault((len(ask), len(text)), []).append(len(self._texts))
-                self._texts.append((found[file], ask, text))
-        if not self._texts:
+        lines = [(Path(folder), line) for folder in settings.pictures
+                 for line in _lines(Path(folder) / FILE, settings.camera)]
+        names = {tuple(sorted(line.pictures)) for _, line in lines}
+        if len(names) > 1:
+            raise ConfigError(f'{", ".join(settings.pictures)} hold pictures of '
+                              f'{" and of ".join(" with ".join(some) for some in sorted(names))}, '
+                              'expected the same of each; take one with camera')
+        if not lines:
             raise ConfigError(f'{", ".join(settings.pictures)} hold no captions, expected lines '
                               f'in {FILE}')
+        super().__init__(name, settings, TimestepSpec(images=tuple(
+            ImageField(name, height, width) for name in names.pop())))
+        found: dict[tuple[str, ...], int] = {}
+        cut: list[np.ndarray] = []
+        for folder, line in lines:
+            files = tuple(str(folder / line.pictures[field.name]) for field in self.spec.images)
+            if files not in found:
+                found[files] = len(cut)
+                cut.append(np.concatenate([patches(_read(file, height, width))
+                                           for file in files]))
+            self._add(line.ask, line.text, found[files])
         self._patches = torch.from_numpy(np.stack(cut))
-        self._layouts: dict[tuple[int, int], SequenceLayout] = {}
-
-    @property
-    def timesteps(self) -> int:
-        return len(self._texts)
-
-    @property
-    def longest_prompt(self) -> int:
-        return max(len(ask) for _, ask, _ in self._texts)
-
-    def draw(self, rng: np.random.Generator, size: int) -> list[Group]:
-        """Return one group: a text drawn from all, and others of the same lengths.
-
-        So every text is equally likely, though those of a batch are alike in length.
-        """
-        if not size:
-            return []
-        _, ask, text = self._texts[int(rng.integers(len(self._texts)))]
-        lengths = len(ask), len(text)
-        alike = self._alike[lengths]
-        chosen = [self._texts[alike[i]] for i in rng.integers(len(alike), size=size)]
-        head = np.full(len(self._one) - 1, -1, np.int64)
-        ids = torch.from_numpy(np.stack([
-            np.concatenate([head, self._separator(), ask, text])
-            for _, ask, text in chosen]).astype(np.int64))
-        picture = torch.tensor([number for number, _, _ in chosen])
-        return [Group(ids, ids, self._patches[picture], torch.zeros((size, 0, 0)),
-                      self._layout(*lengths), self.name)]
-
-    def _separator(self) -> np.ndarray:
-        return self._one.low[-1:].astype(np.int64)
-
-    def _layout(self, ask: int, text: int) -> SequenceLayout:
-        if (ask, text) not in self._layouts:
-            words = [self.tokenizer.sentence_layout(length) for length in (ask, text) if length]
-            self._layouts[ask, text] = sequence_layout([self._one, *words])
-        return self._layouts[ask, text]
 
 
-def _lines(file: Path) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class _Line:
+    """Files by their fields' names, a question or '', and the text."""
+
+    pictures: Mapping[str, str]
+    ask: str
+    text: str
+
+
+def _lines(file: Path, camera: str) -> list[_Line]:
     """Read a captions' file; ConfigError names the line that is wrong."""
     if not file.is_file():
         raise ConfigError(f'{file} is not there, expected a line of JSON for each text')
@@ -106,17 +79,22 @@ def _lines(file: Path) -> list[dict[str, str]]:
     for number, text in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
         try:
             line = json.loads(text)
-            found.append({'picture': str(line['picture']), 'text': str(line['text']),
-                          'ask': str(line.get('ask', ''))})
+            shown = line['picture']
+            if isinstance(shown, dict):
+                named = {str(name): str(shown[name]) for name in shown}
+                shown = named[camera] if camera else named
+            found.append(_Line(shown if isinstance(shown, dict) else {FIELD: str(shown)},
+                               str(line.get('ask', '')), str(line['text'])))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f'{file}, line {number}: expected {{"picture": FILE, "text": '
+            pictures = f'{{"{camera}": FILE}}' if camera else 'FILE'
+            raise ConfigError(f'{file}, line {number}: expected {{"picture": {pictures}, "text": '
                               f'WORDS}}, found {text[:100]!r}') from error
     return found
 
 
 def _read(file: str, height: int, width: int) -> np.ndarray:
     """Read a picture as uint8[height, width, 3], RGB."""
-    picture = cv2.imread(file, cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ConfigError(f'{file} is no picture that can be read, expected PNG or JPEG')
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1].copy()
+    try:
+        return read_picture(Path(file), height, width)
+    except ConvertError as error:
+        raise ConfigError(str(error)) from error
