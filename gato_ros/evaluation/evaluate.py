@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gato_ros.domains.domain import ActionError, DomainError, Environment
+from gato_ros.domains.domain import Environment
 from gato_ros.domains.scores import scores_of
-from gato_ros.domains.wrappers import open_environment
+from gato_ros.domains.wrappers import fault_of, open_environment
 from gato_ros.evaluation.actors import Actor, Scene
 from gato_ros.evaluation.cast import make_actor
 from gato_ros.evaluation.contact_sheet import PICTURED, Frames, save_frames
@@ -177,9 +177,9 @@ def _run(job: Job) -> Outcome:
 def _try(job: Job) -> Outcome | _Broken:
     try:
         return _run(job)
-    except Exception as error:  # whatever the world of a stranger raises
-        ours = type(error).__module__.startswith('gato_ros.')
-        if ours and not isinstance(error, (ActionError, DomainError)):
+    except Exception as error:
+        sentence = fault_of(error)
+        if sentence is None:
             raise
         _worker.leave()
-        return _Broken(job.task, str(error) if ours else f'{type(error).__name__}: {error}')
+        return _Broken(job.task, sentence)
