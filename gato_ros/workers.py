@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 J = TypeVar('J')
@@ -18,6 +19,32 @@ R = TypeVar('R')
 
 class WorkerError(RuntimeError):
     """A worker process died, for want of memory perhaps."""
+
+
+class Overdue(RuntimeError):
+    """What took longer than it may."""
+
+
+GRACE_S = 60.0  # for a call of a library to come back, before its process is ended
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise Overdue in the block where it takes longer; in a process's main thread alone.
+
+    A block that does not even come back to Python ends the process, which is a WorkerError.
+    """
+    def stop(number: int, frame: object) -> None:
+        raise Overdue(f'it took longer than {seconds:g} s')
+    former = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(seconds + GRACE_S, exit=True)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, former)
 
 
 def run_jobs(work: Callable[[J], R], jobs: Iterable[J], workers: int,

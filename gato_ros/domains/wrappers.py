@@ -13,6 +13,7 @@ import numpy as np
 from gato_ros.domains.domain import ActionError, Domain, DomainError, Environment, Values
 from gato_ros.safety import SafetyGate
 from gato_ros.spec import ContinuousField, DiscreteField, Observation, TimestepSpec
+from gato_ros.workers import Overdue
 
 ROOM = 1e-9  # by which rounding may leave a range, as a share of it
 
@@ -175,6 +176,15 @@ def open_environment(domain: Domain) -> Environment:
         raise DomainError(f'the domain {domain.name!r} has the robot {names[0]} and its '
                           f'environment {names[1]}, expected the same: it stands behind the gate')
     return Checked(inside if inside.robot is None else Gated(inside))
+
+
+def fault_of(error: Exception) -> str | None:
+    """Return what a world, its expert or its package did wrong; None: the fault is not theirs."""
+    if isinstance(error, (ActionError, DomainError, Overdue)):
+        return str(error)
+    if type(error).__module__.startswith('gato_ros.'):
+        return None
+    return f'{type(error).__name__}: {error}'  # whatever the code of a stranger raises
 
 
 def _wrong_in(field: ContinuousField | DiscreteField, values: Values) -> str:

@@ -41,8 +41,8 @@ def save_frames(out: Path, outcome: Outcome, frames: Sequence[np.ndarray]) -> No
         aside.write_bytes(png.tobytes())
 
 
-def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
-    """Draw the contact sheet; None, and no sheet, when nothing failed that has pictures.
+def draw_sheet(out: Path, outcomes: Iterable[Outcome], name: str = SHEET) -> Path | None:
+    """Draw a contact sheet; None, and no sheet, when nothing failed that has pictures.
 
     Where there are too many, each task, randomisation, actor and kind of failure gets its share.
     """
@@ -54,7 +54,7 @@ def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
                 kind = outcome.task, outcome.randomisation, outcome.actor, outcome.failure
                 kinds.setdefault(kind, []).append((outcome, path))
     found = [item for item in chain(*zip_longest(*kinds.values())) if item is not None]
-    (out / SHEET).unlink(missing_ok=True)
+    (out / name).unlink(missing_ok=True)
     if not found:
         return None
     shown = sorted(found[:LARGEST], key=lambda item: (item[0].task, item[0].randomisation,
@@ -66,8 +66,8 @@ def draw_sheet(out: Path, outcomes: Iterable[Outcome]) -> Path | None:
     times = ', '.join(f'{100 * (i + 1) // FRAMES}' for i in range(FRAMES))
     head = _caption(f'{len(shown)} of {len(found)} failures, at {times} % of the longest '
                     'episode', rows[0].shape[1])
-    cv2.imwrite(str(out / SHEET), np.concatenate([head, *rows]))
-    return out / SHEET
+    cv2.imwrite(str(out / name), np.concatenate([head, *rows]))
+    return out / name
 
 
 def _strip(out: Path, outcome: Outcome) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 
 from gato_ros.domains.domain import Environment
 from gato_ros.domains.scores import scores_of
-from gato_ros.domains.wrappers import open_environment
+from gato_ros.domains.wrappers import fault_of, open_environment
 from gato_ros.evaluation.actors import Actor, Scene
 from gato_ros.evaluation.cast import make_actor
 from gato_ros.evaluation.contact_sheet import PICTURED, Frames, save_frames
@@ -39,8 +39,20 @@ from gato_ros.policy.policy import GatoPolicy
 from gato_ros.workers import WorkerError, run_jobs
 
 
-def evaluate(settings: EvaluateSettings) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class _Broken:
+    """An episode that came to no end, and why."""
+
+    task: str
+    sentence: str
+
+
+def evaluate(settings: EvaluateSettings, broken: dict[str, str] | None = None
+             ) -> Iterator[Outcome]:
     """Yield the outcome of every job: those that were finished before, then others as they end.
+
+    broken  gets the tasks whose world breaks its word, with what went wrong, and the others go
+            on; None: the first of them ends the evaluation
 
     Raises CheckpointError, EvaluationError, DomainError or ConfigError; what is finished is kept.
     """
@@ -50,8 +62,13 @@ def evaluate(settings: EvaluateSettings) -> Iterator[Outcome]:
         missing = [job for job in settings.jobs if job not in finished]
         yield from (finished[job] for job in settings.jobs if job in finished)
         try:
-            for outcome in run_jobs(_run, missing, settings.workers, _start_worker,
+            work = _run if broken is None else _try
+            for outcome in run_jobs(work, missing, settings.workers, _start_worker,
                                     (settings, prints)):
+                if isinstance(outcome, _Broken):
+                    assert broken is not None
+                    broken.setdefault(outcome.task, outcome.sentence)
+                    continue
                 results.append(outcome)
                 yield outcome
         except WorkerError as error:
@@ -85,14 +102,18 @@ def _mark(settings: EvaluateSettings, outcome: Outcome) -> float:
 
 
 class _Worker:
-    """One process: the environment of the task that it is at, and the actors."""
+    """One process: environment and policy of the task that it is at, and the actors.
+
+    A policy holds a ring and buffers, so that one for each of a hundred domains is too much.
+    """
 
     def __init__(self, settings: EvaluateSettings, prints: Fingerprints) -> None:
         self._settings, self._prints = settings, prints
         self._task = ''
         self._environment: Environment | None = None
         self._checkpoint: Checkpoint | None = None
-        self._policies: dict[str, GatoPolicy] = {}
+        self._known = ''
+        self._gato: GatoPolicy | None = None
         self._actors: dict[str, Actor] = {}
 
     def run(self, job: Job) -> Outcome:
@@ -100,8 +121,9 @@ class _Worker:
         environment.randomise = job.randomisation == RANDOMISED
         if job.actor not in self._actors:
             self._actors[job.actor] = make_actor(job.actor, self._policy)
-        frames = Frames() if job.actor in PICTURED else None
         domain, task = self._settings.find(job.task)
+        watched = domain.seeds.split(self._settings.split)[:self._settings.pictured]
+        frames = Frames() if job.actor in PICTURED and job.seed in watched else None
         outcome = rollout(Scene(domain, environment, job.task, task, job.seed),
                           self._actors[job.actor], job.actor,
                           frames.watch if frames else None)
@@ -110,10 +132,15 @@ class _Worker:
             save_frames(self._settings.out, outcome, frames.pictures)
         return outcome
 
+    def leave(self) -> None:
+        """Close the environment: the next episode gets a new one."""
+        environment, self._environment = self._environment, None
+        if environment is not None:
+            environment.close()
+
     def _at(self, task: str) -> Environment:
         if self._environment is None or self._task != task:
-            if self._environment is not None:
-                self._environment.close()
+            self.leave()
             self._environment = open_environment(self._settings.find(task)[0])
             self._task = task
         return self._environment
@@ -126,11 +153,12 @@ class _Worker:
                 raise EvaluationError(f'{self._settings.checkpoint} or the program was changed '
                                       'during the evaluation; give the command again')
         name = name_in(self._checkpoint.config, scene.domain, scene.task)
-        if name not in self._policies:
-            given, first = self._settings.temperature, next(iter(self._policies.values()), None)
-            self._policies[name] = (GatoPolicy(self._checkpoint, name, given) if first is None
-                                    else first.beside(name, given))
-        return self._policies[name]
+        if self._gato is None or self._known != name:
+            given = self._settings.temperature
+            self._gato = (GatoPolicy(self._checkpoint, name, given) if self._gato is None
+                          else self._gato.beside(name, given))
+            self._known = name
+        return self._gato
 
 
 _worker: _Worker
@@ -144,3 +172,14 @@ def _start_worker(settings: EvaluateSettings, prints: Fingerprints) -> None:
 
 def _run(job: Job) -> Outcome:
     return _worker.run(job)
+
+
+def _try(job: Job) -> Outcome | _Broken:
+    try:
+        return _run(job)
+    except Exception as error:
+        sentence = fault_of(error)
+        if sentence is None:
+            raise
+        _worker.leave()
+        return _Broken(job.task, sentence)

@@ -1,10 +1,13 @@
-"""Rates with their uncertainty."""
+"""Rates and means with their uncertainty."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+RESAMPLES = 2000  # of a bootstrap, as rliable takes
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
@@ -37,3 +40,27 @@ class Rate:
     def __str__(self) -> str:
         low, high = self.interval
         return f'{100 * self.value:.1f} % (n = {self.n}, {100 * low:.1f} to {100 * high:.1f})'
+
+
+def interquartile_mean(scores: np.ndarray) -> float:
+    """Return the mean of the middle half of all scores, as rliable and JAT do.
+
+    So many as a quarter of them, rounded down, are left out at either end.
+    """
+    cut = scores.size // 4
+    ordered = np.sort(scores, axis=None)
+    return float(ordered[cut:scores.size - cut].mean())
+
+
+def interquartile_interval(scores: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the interquartile mean of scores float64[tasks, runs].
+
+    A bootstrap that draws each task's runs anew from that task's, as rliable does; its draws are
+    always the same.
+    """
+    rng = np.random.default_rng(0)
+    found = [interquartile_mean(np.take_along_axis(
+        scores, rng.integers(scores.shape[1], size=scores.shape), axis=1))
+        for _ in range(RESAMPLES)]
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(low), float(high)

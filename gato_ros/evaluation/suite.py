@@ -58,6 +58,7 @@ class EvaluateSettings:
     randomisations  nominal, randomised by the domain's own means, or both
     robot        another robot than the domain's own; '': that
     temperature  of the action tokens; None: the checkpoint says
+    pictured     seeds of each task, the first ones, whose failures leave pictures; None: all
     out          folder for finished episodes, pictures and the plot
     workers      processes; 0: one per core
     """
@@ -70,6 +71,7 @@ class EvaluateSettings:
     split: str = 'test'
     robot: str = ''
     temperature: float | None = None
+    pictured: int | None = None
     out: Path = Path('out/evaluate')
     workers: int = 0
 
@@ -100,9 +102,11 @@ class EvaluateSettings:
     @property
     def jobs(self) -> list[Job]:
         """Every episode, in the order in which they are begun."""
+        seeds = {task: self.find(task)[0].seeds.split(self.split)[:self.episodes]
+                 for task in self.tasks}
         return [Job(task, randomisation, actor, seed) for task in self.tasks
                 for randomisation in self.randomisations for actor in self.actors
-                for seed in self.find(task)[0].seeds.split(self.split)[:self.episodes]]
+                for seed in seeds[task]]
 
 
 def controls(tasks: Iterable[str], robot: str = '') -> tuple[str, ...]:
@@ -144,21 +148,25 @@ def fingerprints(settings: EvaluateSettings) -> Fingerprints:
     That is the domain (its robot, its source, its library's version) and, for those that run the
     checkpoint, its contents, the temperature, the model's source, the text model and torch.
     """
-    ours, policy = _contents(_WORLD), []
+    ours, policy = _digests(_contents(_WORLD)), []
     runs_policy = not POLICY_ACTORS.isdisjoint(settings.actors)
     if runs_policy:
         config = open_checkpoint(settings).config
-        policy = [checkpoint_hash(settings.checkpoint).encode(), torch.__version__.encode(),
-                  DEFAULT_MODEL.read_bytes(), *_contents(_POLICY)]
+        policy = _digests([checkpoint_hash(settings.checkpoint).encode(),
+                           torch.__version__.encode(), DEFAULT_MODEL.read_bytes(),
+                           *_contents(_POLICY)])
     found: Fingerprints = {}
+    worlds: dict[Domain, list[bytes]] = {}  # a domain of a hundred tasks is read once
     for task in settings.tasks:
         domain, name = settings.find(task)
-        world, own = [*ours, *domain.fingerprint()], list(policy)
+        if domain not in worlds:
+            worlds[domain] = [*ours, *_digests(domain.fingerprint())]
+        world, own = worlds[domain], list(policy)
         if runs_policy:
             given = settings.temperature
             known = config.domains[name_in(config, domain, name)]
-            own.append(str(float(known.temperature if given is None else given)).encode())
-        found |= {(task, actor): _digest([*world, *own] if actor in POLICY_ACTORS else world)
+            own += _digests([str(float(known.temperature if given is None else given)).encode()])
+        found |= {(task, actor): _joined([*world, *own] if actor in POLICY_ACTORS else world)
                   for actor in settings.actors}
     return found
 
@@ -171,11 +179,12 @@ def _contents(names: Iterable[str]) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
-def _digest(parts: Iterable[bytes]) -> str:
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(hashlib.sha256(part).digest())
-    return total.hexdigest()[:12]
+def _digests(parts: Iterable[bytes]) -> list[bytes]:
+    return [hashlib.sha256(part).digest() for part in parts]
+
+
+def _joined(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b''.join(digests)).hexdigest()[:12]
 
 
 def _require_known(key: str, values: Sequence[str], known: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +25,17 @@ import numpy as np
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.domains.domain import Demonstrator, Domain, Environment, Values
+from gato_ros.domains.domain import Demonstrator, Domain, DomainError, Environment, Values
 from gato_ros.domains.registry import find_task
 from gato_ros.domains.scores import scores_of
-from gato_ros.domains.wrappers import Checked
+from gato_ros.domains.wrappers import Checked, fault_of
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source, read_info
 from gato_ros.spec import Observation, TimestepSpec
 from gato_ros.training.disturbance import Disturbance
-from gato_ros.workers import WorkerError, run_jobs
+from gato_ros.workers import Overdue, WorkerError, run_jobs, time_limit
 
 RANDOM = 'random'  # the actor that every domain has
+PATIENCE = 3  # episodes of a task that may break in a process before it leaves that task alone
 SOURCES: dict[str, Source] = {'person': 'teleoperation', RANDOM: 'random'}  # else: expert
 
 
@@ -53,6 +55,7 @@ class CollectSettings:
     policy      checkpoint that acts while the expert labels; None: the actor acts
     policy_share  of the time in which the policy acts, by turns of 10 to 40 timesteps
     first_seed  None: the domain's first training seed
+    longest_s   that an episode may take to make; beyond it its expert or world hangs
     """
 
     out: Path
@@ -66,6 +69,7 @@ class CollectSettings:
     actor: str = 'expert'
     policy: Path | None = None
     policy_share: float = 0.7
+    longest_s: float = 1800.0
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +92,8 @@ class CollectSettings:
                               'lower ones are for validation and test')
         if not 0 <= self.noise <= 1:
             raise ConfigError(f'noise is {self.noise}, expected a share of full scale in [0, 1]')
+        if not self.longest_s > 0:
+            raise ConfigError(f'longest_s is {self.longest_s}, expected seconds > 0')
         if not 0 < self.policy_share <= 1:
             raise ConfigError(f'policy_share is {self.policy_share}, expected a share in (0, 1]')
         if self.policy is not None and self.actor != 'expert':
@@ -113,8 +119,20 @@ class CollectSettings:
         return range(first, first + self.episodes)
 
 
-def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
+@dataclass(frozen=True)
+class _Broken:
+    """An episode that could not be made, and why."""
+
+    task: str
+    sentence: str
+
+
+def collect(settings: CollectSettings, broken: dict[str, str] | None = None
+            ) -> Iterator[tuple[int, bool]]:
     """Write the missing episodes; yield (seed, usable) of those that were there, then of each.
+
+    broken  gets the tasks whose world or expert breaks its word or hangs, with what went wrong,
+            and the others go on; None: the first of them ends the collecting
 
     Raises CollectError when a worker dies or the folder holds other episodes, EpisodeError when
     one cannot be written, DomainError when a world breaks its word, ActionError when an expert
@@ -132,7 +150,13 @@ def collect(settings: CollectSettings) -> Iterator[tuple[int, bool]]:
                 'that it was begun with')
         yield seed, domain.usable(info.success, info.normalised)
     try:
-        yield from run_jobs(_collect_one, missing, settings.workers, _start_worker, (settings,))
+        work = _collect_one if broken is None else _try
+        for done in run_jobs(work, missing, settings.workers, _start_worker, (settings,)):
+            if isinstance(done, _Broken):
+                assert broken is not None
+                broken.setdefault(done.task, done.sentence)
+                continue
+            yield done
     except WorkerError as error:
         raise CollectError(f'{error}; finished episodes are kept in {settings.out}, so give the '
                            'command again, or with fewer --workers') from error
@@ -159,6 +183,7 @@ class _Worker:
         self._environments: dict[str, Checked] = {}
         self.source: Source = SOURCES.get(settings.actor, 'expert')
         self._policies: dict[str, Any] = {}
+        self.faults: Counter[str] = Counter()  # of each task
         self.provenance: dict[str, object] = {}
         if settings.policy is not None:
             import torch
@@ -176,6 +201,12 @@ class _Worker:
             made = self._environments[task] = Checked(self.domain.environment())
             made.randomise = self.settings.randomise
         return self._environments[task]
+
+    def leave(self, task: str) -> None:
+        """Close a task's environment: the next episode gets a new one."""
+        environment = self._environments.pop(task, None)
+        if environment is not None:
+            environment.close()
 
     def policy(self, task: str) -> Any:
         """Return the GatoPolicy for a task; None where no policy acts."""
@@ -244,7 +275,26 @@ def _start_worker(settings: CollectSettings) -> None:
 
 
 def _collect_one(seed: int) -> tuple[int, bool]:
-    return _worker.collect(seed)
+    try:
+        with time_limit(_worker.settings.longest_s):
+            return _worker.collect(seed)
+    except Overdue as error:
+        raise DomainError(f'{_worker.settings.find(seed)[1]}, seed {seed}: {error}') from error
+
+
+def _try(seed: int) -> tuple[int, bool] | _Broken:
+    task = _worker.settings.find(seed)[1]
+    if _worker.faults[task] >= PATIENCE:
+        return _Broken(task, f'it broke {PATIENCE} times')
+    try:
+        return _collect_one(seed)
+    except Exception as error:
+        sentence = fault_of(error)
+        if sentence is None:
+            raise
+        _worker.faults[task] += 1
+        _worker.leave(task)
+        return _Broken(task, f'seed {seed}: {sentence}')
 
 
 def _file(settings: CollectSettings, seed: int) -> Path:

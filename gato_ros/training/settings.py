@@ -219,6 +219,8 @@ def load_settings(name_or_path: str | Path,
             values[name] = values.pop(former)
     if isinstance(values.get('mixture'), str):
         values['mixture'] = read_mixture(values['mixture'])
+    if isinstance(values.get('mixture'), list):
+        values['mixture'] = [split_recipe(line)[0] for line in values['mixture']]
     return from_dict(TrainSettings, values, str(path))
 
 
@@ -230,6 +232,13 @@ def read_mixture(name_or_path: str | Path) -> list[Any]:
         raise ConfigError(f'{path} has the keys {", ".join(map(str, values))}, expected the one '
                           'key sources with a list')
     return values['sources']
+
+
+def split_recipe(line: Any) -> tuple[Any, Any]:
+    """Return a line of a mixture without ``collect``, and that: what makes its data, or None."""
+    if not isinstance(line, dict):
+        return line, None
+    return {key: value for key, value in line.items() if key != 'collect'}, line.get('collect')
 
 
 def _find(name_or_path: str | Path, folder: str) -> Path:

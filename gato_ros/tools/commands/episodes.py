@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gato_ros.config import to_dict
+from gato_ros.config import ConfigError, to_dict
 from gato_ros.tools.console import (
     Episodes,
     Json,
@@ -17,12 +17,20 @@ from gato_ros.tools.console import (
     Workers,
     progress,
     say,
+    warn,
     write_json,
 )
 
 
 def collect(
-        out: Out,
+        out: Annotated[Path | None, typer.Option(
+            help="Folder to write into; of a mixture, in place of its lines' `data`.",
+            show_default=False)] = None,
+        mixture: Annotated[str | None, typer.Option(
+            help='Name in config/mixtures, or a YAML file: all data that its lines say how to '
+                 'make; beside it --out, --workers and --json have a meaning.',
+            show_default=False)]
+        = None,
         episodes: Episodes = 100,
         task: Annotated[list[str], typer.Option(
             help='DOMAIN/TASK, a task of stacking, or a domain: all of its suite; repeat it, and '
@@ -44,6 +52,11 @@ def collect(
         workers: Workers = 0,
         json_file: Json = None) -> None:
     """Record episodes of a domain's expert, a person or chance; finished ones are kept."""
+    if mixture is not None:
+        _collect_mixture(mixture, out, workers, json_file)
+        return
+    if out is None:
+        raise ConfigError('--out is missing, expected the folder to write into; or --mixture')
     from gato_ros.domains.registry import find_tasks
     from gato_ros.training.collect import CollectSettings, collect
     settings = CollectSettings(out, episodes, tuple(find_tasks(task, robot)), robot, first_seed,
@@ -52,6 +65,23 @@ def collect(
     done = dict(progress(collect(settings), episodes))
     typer.echo(f'{len(done)} episodes in {out}, {sum(done.values())} of them usable')
     write_json({'episodes': len(done), 'usable': sum(done.values())}, json_file)
+
+
+def _collect_mixture(mixture: str, out: Path | None, workers: int, json_file: Path | None
+                     ) -> None:
+    """Make all of a mixture's data; exit status 1 where something could not be made."""
+    from gato_ros.training.recipes import make_all, read_parts
+    done = []
+    for made in make_all(read_parts(mixture, out), workers, progress):
+        say(f'{made.folder}: {made.count}, {made.usable} of them usable')
+        for name, sentence in made.faults.items():
+            warn(f'{made.folder}: {name}: {sentence}' if name != str(made.folder)
+                 else f'{made.folder}: {sentence}')
+        done.append(made)
+    write_json([{'folder': str(m.folder), 'count': m.count, 'usable': m.usable,
+                 'faults': m.faults} for m in done], json_file)
+    if any(made.faults for made in done):
+        raise typer.Exit(1)
 
 
 def import_bag(

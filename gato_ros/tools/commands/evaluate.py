@@ -7,14 +7,30 @@ from typing import Annotated
 
 import typer
 
-from gato_ros.tools.console import Checkpoint, Json, Out, Robot, Workers, progress, write_json
+from gato_ros.config import ConfigError
+from gato_ros.tools.console import (
+    Checkpoint,
+    Json,
+    Out,
+    Robot,
+    Workers,
+    progress,
+    say,
+    warn,
+    write_json,
+)
 
 
 def evaluate(
         checkpoint: Checkpoint = None,
         task: Annotated[list[str], typer.Option(
-            help='DOMAIN/TASK, a task of stacking, or a domain: all of its suite; repeat it.')]
-        = ['stack_wide'],  # noqa: B006
+            help='DOMAIN/TASK, a task of stacking, or a domain: all of its suite; repeat it. '
+                 'Without it stack_wide; on a board all that the checkpoint knows.')]
+        = [],  # noqa: B006
+        board: Annotated[bool, typer.Option(
+            '--board', help='The policy in every task that it knows, by domain, as shares of the '
+                            "expert's score.")]
+        = False,
         suite: Annotated[bool, typer.Option(
             '--suite', help='All six tasks of stacking instead: narrow to unseen shapes.')]
         = False,
@@ -26,7 +42,8 @@ def evaluate(
         prompts: Annotated[bool, typer.Option(
             '--prompts', help='Instead the policy told, shown, not told, told and shown another '
                               'pair (policy, shown, untold, misled, misshown).')] = False,
-        episodes: Annotated[int, typer.Option(min=1, help='Seeds of the split, for each.')] = 200,
+        episodes: Annotated[int | None, typer.Option(
+            min=1, help='Seeds of the split, for each; without it 200, on a board 50.')] = None,
         split: Annotated[str, typer.Option(help='test, or validation to choose by.')] = 'test',
         temperature: Annotated[float | None, typer.Option(
             min=0, help='Of the tokens; without it the checkpoint says.')] = None,
@@ -39,17 +56,61 @@ def evaluate(
     Finished episodes are kept in the folder, and the same command goes on with what is missing.
     """
     from gato_ros.domains.registry import DEFAULT, find_tasks
+    if board:
+        if suite or prompts or actor or robot or randomisation != 'nominal':
+            raise ConfigError('--board is given beside --suite, --prompts, --actor, --robot or '
+                              '--randomisation, expected it alone: a board has the policy in the '
+                              'nominal worlds')
+        _board(checkpoint, task, episodes, split, temperature, out, workers, json_file)
+        return
     from gato_ros.evaluation.cast import ABLATION
     from gato_ros.evaluation.evaluate import evaluate
     from gato_ros.evaluation.report import report, show
-    from gato_ros.evaluation.suite import EvaluateSettings, controls, parse_randomisation
+    from gato_ros.evaluation.suite import (
+        QUOTABLE,
+        EvaluateSettings,
+        controls,
+        parse_randomisation,
+    )
     from gato_ros.policy.checkpoint import SHIPPED
-    tasks = tuple(find_tasks((DEFAULT,) if suite else task, robot))
+    tasks = tuple(find_tasks((DEFAULT,) if suite else task or ('stack_wide',), robot))
     settings = EvaluateSettings(
         checkpoint or SHIPPED, tasks,
         parse_randomisation(randomisation),
-        tuple(actor) or (ABLATION if prompts else controls(tasks, robot)), episodes, split, robot,
-        temperature, out, workers)
+        tuple(actor) or (ABLATION if prompts else controls(tasks, robot)),
+        episodes or QUOTABLE, split, robot, temperature, out=out, workers=workers)
     outcomes = list(progress(evaluate(settings), len(settings.jobs)))
     show(settings, outcomes)
     write_json(report(settings, outcomes), json_file)
+
+
+def _board(checkpoint: Path | None, tasks: list[str], episodes: int | None, split: str,
+           temperature: float | None, out: Path, workers: int, json_file: Path | None) -> None:
+    """Print the board, and what is not on it; exit status 1 where a world broke its word."""
+    from gato_ros.evaluation.board import (
+        EPISODES,
+        board,
+        read_plan,
+        reasons,
+        settings_of,
+        task_rows,
+    )
+    from gato_ros.evaluation.evaluate import evaluate
+    from gato_ros.policy.checkpoint import SHIPPED
+    from gato_ros.tools.reports.board import PUBLISHED, draw_files, show_board
+    planned = read_plan(checkpoint or SHIPPED, tasks)
+    settings = settings_of(planned, checkpoint or SHIPPED, episodes or EPISODES, split,
+                           temperature, out, workers)
+    for sentence in (*planned.warnings, *reasons(planned.left_out)):
+        warn(sentence)
+    broken: dict[str, str] = {}
+    outcomes = list(progress(evaluate(settings, broken), len(settings.jobs)))
+    rows = task_rows(settings, outcomes)
+    show_board(settings, rows)
+    for file in draw_files(settings, rows, outcomes):
+        say(f'written: {file}')
+    write_json({**board(settings, planned, rows, broken), 'published': PUBLISHED}, json_file)
+    for task, sentence in broken.items():
+        warn(f'{task} is not on the board, its world broke: {sentence}')
+    if broken:
+        raise typer.Exit(1)

@@ -272,6 +272,14 @@ def test_the_shipped_mixture_is_the_documents_and_can_be_trained_on(tmp_path: Pa
     assert all([*ROOT.glob(pattern)] for pattern in words.documents)
 
 
+def test_training_takes_no_notice_of_what_makes_the_data(tmp_path: Path) -> None:
+    (tmp_path / 'run.yaml').write_text(
+        'model: tiny\nsteps: 1\nbatch: 1\nmixture:\n'
+        '- {domain: stacking, folders: [data], collect: {episodes: 3}}\n')
+    line, = load_settings(tmp_path / 'run.yaml').sources
+    assert line == SourceSettings(('data',), 'stacking')
+
+
 def test_episodes_of_another_domain_are_left_alone(tmp_path: Path) -> None:
     """Two worlds may look alike; which one an episode is of stands in its header."""
     spec = load_domain('cartpole').specification('balance')
