@@ -27,7 +27,8 @@ from gato_ros.domains.robot import RobotDomain
 
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
-OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
+OURS = {'atari': 'gato_ros.domains.atari.domain:Atari',
+        'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
 REAL = 'robot'  # a real one, which has recordings alone
 FILES = ('.py', '.yaml', '.yml')
 
