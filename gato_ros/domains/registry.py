@@ -28,6 +28,7 @@ from gato_ros.domains.robot import RobotDomain
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
 OURS = {
+    'atari': 'gato_ros.domains.atari.domain:Atari',
     'babyai': 'gato_ros.domains.suites.babyai:BabyAI',
     'gymnasium': 'gato_ros.domains.classic.domain:Classic',
     'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',

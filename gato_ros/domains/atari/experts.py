@@ -1,0 +1,20 @@
+"""Who plays each game well: functions of the console's memory now and one timestep earlier.
+
+They know no plan of their own, so each can say what to do in any state that a policy gets into.
+Addresses in the memory are those that the AtariARI benchmark (Anand et al. 2019) and OCAtari
+(Delfosse et al. 2024) list, and others found by trying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gato_ros.domains.atari.paddles import breakout, pong
+from gato_ros.domains.atari.ring import boxing
+from gato_ros.domains.atari.walkers import freeway
+
+Expert = Callable[[np.ndarray, np.ndarray], int]  # int[128] now, int[128] then -> buttons
+EXPERTS: dict[str, Expert] = {
+    'boxing': boxing, 'breakout': breakout, 'freeway': freeway, 'pong': pong}
