@@ -7,8 +7,8 @@
       - {pictures: [data/captions], weight: 0.5}
 
 A batch is a list of groups of equal layout. A source's share of the sequences is its share of the
-weights on average, and within one sequence of it in every batch. A domain's bodies share its line's
-weight by their numbers of tasks: a task whose episodes are long drowns no other.
+weights on average, and within one sequence of it in every batch. A domain's bodies share their
+line's weight by their numbers of tasks: a task whose episodes are long drowns no other.
 """
 
 from __future__ import annotations
