@@ -32,6 +32,7 @@ OURS = {
     'babyai': 'gato_ros.domains.suites.babyai:BabyAI',
     'gymnasium': 'gato_ros.domains.classic.domain:Classic',
     'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
+    'sokoban': 'gato_ros.domains.suites.sokoban:Sokoban',
     'stacking': 'gato_ros.domains.stacking.domain:Stacking',
 }
 REAL = 'robot'  # a real one, which has recordings alone
