@@ -180,6 +180,30 @@ class GymEnvironment(Environment):
             stamp_ns=self._steps * PERIOD_NS)
 
 
+class Held(gymnasium.Wrapper):
+    """Ends an episode as a success once its goal has been held for some timesteps.
+
+    The information tells ``success``, and the reward is 1 in the timestep that wins.
+    """
+
+    def __init__(self, env: gymnasium.Env, key: str, timesteps: int) -> None:
+        super().__init__(env)
+        self._key, self._timesteps, self._held = key, timesteps, 0
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode, of which nothing is held."""
+        self._held = 0
+        seen, info = self.env.reset(**options)
+        return seen, {**info, 'success': False}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Do one timestep."""
+        seen, _, terminated, truncated, info = self.env.step(action)
+        self._held = self._held + 1 if info[self._key] else 0
+        won = self._held >= self._timesteps
+        return seen, float(won), terminated or won, truncated, {**info, 'success': won}
+
+
 def body_of(made: gymnasium.Env, settings: BodySettings) -> Body:
     """Map an environment's spaces; ConfigError for what cannot be mapped."""
     observation = gym_spaces.parts_of(made.observation_space, settings.observation, OBSERVATION)

@@ -30,8 +30,10 @@ DEFAULT = 'stacking'  # of a task that names no domain
 OURS = {
     'atari': 'gato_ros.domains.atari.domain:Atari',
     'babyai': 'gato_ros.domains.suites.babyai:BabyAI',
+    'fetch': 'gato_ros.domains.suites.fetch:Fetch',
     'gymnasium': 'gato_ros.domains.classic.domain:Classic',
     'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
+    'ogbench': 'gato_ros.domains.suites.ogbench:OGBench',
     'sokoban': 'gato_ros.domains.suites.sokoban:Sokoban',
     'stacking': 'gato_ros.domains.stacking.domain:Stacking',
 }

@@ -27,10 +27,8 @@ from gato_ros.domains.gym_environment import (
     GymEnvironment,
     make_gym,
 )
-from gato_ros.domains.stacking.render import choose_gl
 from gato_ros.spec import ContinuousField, Observation
 
-choose_gl()  # before anything imports MuJoCo
 BODIES = {'cliff_walking_slippery': 'cliff_walking'}  # task -> body of another name
 
 
