@@ -27,7 +27,8 @@ from gato_ros.domains.robot import RobotDomain
 
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
-OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking'}
+OURS = {'stacking': 'gato_ros.domains.stacking.domain:Stacking',
+        'dm_control': 'gato_ros.domains.dm_control.domain:DmControl'}
 REAL = 'robot'  # a real one, which has recordings alone
 FILES = ('.py', '.yaml', '.yml')
 
