@@ -30,6 +30,7 @@ DEFAULT = 'stacking'  # of a task that names no domain
 OURS = {
     'atari': 'gato_ros.domains.atari.domain:Atari',
     'babyai': 'gato_ros.domains.suites.babyai:BabyAI',
+    'dm_control': 'gato_ros.domains.dm_control.domain:DmControl',
     'fetch': 'gato_ros.domains.suites.fetch:Fetch',
     'gymnasium': 'gato_ros.domains.classic.domain:Classic',
     'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
