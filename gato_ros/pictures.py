@@ -100,8 +100,8 @@ def to_calibration(infos: Iterable[CameraInfo], camera: CameraSpec) -> Calibrati
     return found
 
 
-def read_picture(file: Path, height: int, width: int) -> np.ndarray:
-    """Return the picture of a PNG or JPEG file as uint8[height, width, 3] in RGB, stretched.
+def read_picture(file: Path) -> np.ndarray:
+    """Return the picture of a PNG or JPEG file as uint8[h, w, 3] in RGB.
 
     Grey and 16 bits are converted, and what is transparent becomes white.
 
@@ -116,8 +116,8 @@ def read_picture(file: Path, height: int, width: int) -> np.ndarray:
         raise ConvertError(f'{file} has {"no" if not data else f"more than {LARGEST_FILE}"} '
                            'bytes, expected a JPEG or PNG')
     try:  # a JPEG's orientation is heeded, a PNG's transparency kept
-        return scaled(_unpack(data, str(file), cv2.IMREAD_COLOR if data.startswith(JPEG)
-                              else cv2.IMREAD_UNCHANGED), height, width)
+        return _unpack(data, str(file), cv2.IMREAD_COLOR if data.startswith(JPEG)
+                       else cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ConvertError(f'{file}: OpenCV refuses the picture: {error.err or error}') from error
 

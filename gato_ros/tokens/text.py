@@ -47,8 +47,9 @@ class TextTokenizer:
         return hashlib.sha256(self._model.read_bytes()).hexdigest()[:12]
 
     def encode(self, text: str) -> np.ndarray:
-        """Return int32[n] ids; an empty text gives none."""
-        return np.asarray(self._pieces.encode(text), dtype=np.int32)
+        """Return int32[n] ids; an empty text gives none, and half of a letter a question mark."""
+        whole = text.encode('utf-8', 'replace').decode()
+        return np.asarray(self._pieces.encode(whole), dtype=np.int32)
 
     def decode(self, ids: np.ndarray) -> str:
         """Return the text of ids; the end and ids beyond the model's pieces are left out."""

@@ -23,6 +23,7 @@ class SourceSettings:
     tasks              of the domain; (): all
     folders            of episodes
     documents          instead of episodes: patterns of text files
+    dialogue           instead: patterns of files with exchanges, see data/dialogue.py
     pictures           instead: folders of pictures with text, see data/pictures.py
     name               in the log and in the checkpoint; '': the domain's
     weight             share of the sequences, beside the other sources' weights
@@ -48,6 +49,7 @@ class SourceSettings:
     robot: str = ''
     tasks: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+    dialogue: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     name: str = ''
     weight: float = 1.0
@@ -70,12 +72,13 @@ class SourceSettings:
     def __post_init__(self) -> None:
         if self.tokens > LOCAL_POSITIONS:
             raise ConfigError(f'tokens is {self.tokens}, expected at most {LOCAL_POSITIONS}')
-        least = 3 if self.pictures else 2 if self.documents else 1
+        least = 3 if self.pictures else 2 if self.documents or self.dialogue else 1
         if self.window_timesteps is not None and self.window_timesteps < least:
             raise ConfigError(f'window_timesteps is {self.window_timesteps}, expected at least '
                               f'{least}' + (': an answer would not see what it answers; leave it '
                                             'out' if least > 1 else ''))
-        given = [key for key in ('folders', 'documents', 'pictures') if getattr(self, key)]
+        given = [key for key in ('folders', 'documents', 'dialogue', 'pictures')
+                 if getattr(self, key)]
         if len(given) > 1:
             raise ConfigError(f'{" and ".join(given)} are given, expected one of them in a source')
         if not (math.isfinite(self.weight) and self.weight > 0):

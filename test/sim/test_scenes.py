@@ -16,6 +16,7 @@ from gato_ros.domains.language.moments import MOMENTS, Moment, Moments
 from gato_ros.domains.language.questions import KINDS, ask, doing
 from gato_ros.domains.language.scene import FAR, Scene, look
 from gato_ros.domains.language.scenes import make_scenes
+from gato_ros.tools.chat import read_scene
 from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.settings import SourceSettings
 
@@ -185,3 +186,9 @@ def test_a_folder_of_scenes_is_resumed_and_learnt_from(tmp_path: Path) -> None:
     assert group.patches.shape[1] == 32 and both.timesteps == texts
     with pytest.raises(ConfigError, match='first seed is 7, expected at least 100000'):
         make_scenes(folder, 4, 7)
+
+
+def test_a_test_scene_is_shown_to_who_asks(tmp_path: Path, moments: list[Moment]) -> None:
+    pictures, file = read_scene(3, tmp_path / 'new')
+    assert list(pictures) == ['front', 'wrist'] and file.is_file()
+    assert np.array_equal(pictures['front'], moments[3 * MOMENTS].pictures['front'])

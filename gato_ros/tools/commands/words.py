@@ -1,12 +1,13 @@
-"""The command ``scenes``: what a policy learns to speak about."""
+"""The commands about words: ``scenes``, ``caption`` and ``chat``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gato_ros.tools.console import Out, Workers, progress
+from gato_ros.tools.console import Checkpoint, Out, Workers, progress, say, warn
 
 
 def scenes(
@@ -18,3 +19,64 @@ def scenes(
     from gato_ros.domains.language.scenes import make_scenes
     texts = make_scenes(out, count, first_seed, workers, progress)
     typer.echo(f'{count} pictures with {texts} texts in {out}')
+
+
+def caption(
+        picture: Annotated[list[Path], typer.Argument(help='PNG or JPEG, of any size.')],
+        checkpoint: Checkpoint = None) -> None:
+    """Say in words what pictures show; one that cannot be read is named, and the others go on."""
+    from gato_ros.pictures import ConvertError, read_picture
+    from gato_ros.policy.checkpoint import SHIPPED, load_checkpoint
+    from gato_ros.tools.chat import PICTURE, Speaker
+    speaker, failed = Speaker(load_checkpoint(checkpoint or SHIPPED), [PICTURE]), False
+    for file in picture:
+        try:
+            shown = read_picture(file)
+        except ConvertError as error:
+            warn(error)
+            failed = True
+            continue
+        say(f'{file}: {"".join(speaker.answer("", {PICTURE: shown}))}')
+    if failed:
+        raise typer.Exit(2)
+
+
+def chat(
+        checkpoint: Checkpoint = None,
+        picture: Annotated[list[str], typer.Option(
+            help='File to ask about; NAME=FILE for each where a domain sees several cameras.')]
+        = [],  # noqa: B006
+        camera: Annotated[list[str], typer.Option(
+            help='Number, device or film to ask about, looked at anew for each question; or '
+                 'NAME=DEVICE.')] = [],  # noqa: B006
+        scene: Annotated[int | None, typer.Option(
+            min=0, max=9999, help="Test seed of a scene of the arm's to ask about.",
+            show_default=False)] = None,
+        out: Annotated[Path, typer.Option(help='Folder for the picture of --scene.')]
+        = Path('out/chat')) -> None:
+    """Answer each line of the standard input, piece by piece; end with Ctrl-D or Ctrl-C."""
+    from gato_ros.config import ConfigError
+    from gato_ros.policy.checkpoint import SHIPPED, load_checkpoint
+    from gato_ros.tools import chat as talk
+    if bool(picture) + bool(camera) + (scene is not None) > 1:
+        raise ConfigError('several of --picture, --camera and --scene are given, expected one of '
+                          'them')
+    loaded, look = load_checkpoint(checkpoint or SHIPPED), None
+    shown: talk.Pictures = {}
+    if picture:
+        shown = talk.read_files(talk.named(picture))
+    elif scene is not None:
+        shown, file = talk.read_scene(scene, out)
+        say(f'scene of test seed {scene}, by the cameras {" and ".join(shown)}: {file}')
+    if shown:
+        speaker = talk.Speaker(loaded, shown)
+        look = lambda: shown  # noqa: E731
+    elif camera:
+        devices = talk.Devices(talk.named(camera))
+        speaker, look = talk.Speaker(loaded, devices.cameras), devices.look
+    else:
+        speaker = talk.Speaker(loaded)
+    try:
+        talk.chat(speaker, talk.typed(), look, lambda piece: typer.echo(piece, nl=False))
+    except KeyboardInterrupt:
+        typer.echo()

@@ -4,6 +4,7 @@
       - {domain: stacking, folders: [data/stack], weight: 3}
       - {domain: grid.py, folders: [data/grid], weight: 1}
       - {documents: ['docs/*.md'], weight: 0.5}
+      - {dialogue: ['config/dialogue/*.yaml'], weight: 0.5}
       - {pictures: [data/captions], weight: 0.5}
 
 A batch is a list of groups of equal layout. A source's share of the sequences is its share of the
@@ -22,6 +23,7 @@ import torch
 
 from gato_ros.config import ConfigError
 from gato_ros.domains.registry import domain_of, load_domain
+from gato_ros.training.data.dialogue import DialogueSource
 from gato_ros.training.data.documents import DocumentSource
 from gato_ros.training.data.group import Group
 from gato_ros.training.data.pictures import PictureSource
@@ -105,11 +107,13 @@ def _sources(settings: SourceSettings, cache: Path | None, alone: bool) -> list[
     """Return what one line of a mixture stands for: one source for each specification."""
     if settings.documents:
         return [DocumentSource(settings.name or 'documents', settings)]
+    if settings.dialogue:
+        return [DialogueSource(settings.name or 'dialogue', settings)]
     if settings.pictures:
         return [PictureSource(settings.name or 'pictures', settings)]
     if not settings.folders:
         raise ConfigError(f'the source {settings.name or settings.domain!r} has no folders, '
-                          'expected some of episodes, or documents, or pictures')
+                          'expected some of episodes, or documents, dialogue, or pictures')
     domain = load_domain(settings.domain or domain_of(settings.robot), settings.robot)
     for task in settings.tasks:
         domain.task(task)

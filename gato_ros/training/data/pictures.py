@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from gato_ros.config import ConfigError
-from gato_ros.pictures import ConvertError, read_picture
+from gato_ros.pictures import ConvertError, read_picture, scaled
 from gato_ros.spec import ImageField, TimestepSpec
 from gato_ros.tokens.images import patches
 from gato_ros.training.data.asked import AskedSource
@@ -95,6 +95,6 @@ def _lines(file: Path, camera: str) -> list[_Line]:
 def _read(file: str, height: int, width: int) -> np.ndarray:
     """Read a picture as uint8[height, width, 3], RGB."""
     try:
-        return read_picture(Path(file), height, width)
+        return scaled(read_picture(Path(file)), height, width)
     except ConvertError as error:
         raise ConfigError(str(error)) from error
