@@ -1,10 +1,20 @@
-"""Which of a checkpoint's domains speaks: found by what it sees, never by its name."""
+"""Words of a policy: which of a checkpoint's domains speaks, and what it says.
+
+The domain is found by what it sees, never by its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from gato_ros.policy.checkpoint import CheckpointConfig, CheckpointError
+import numpy as np
+
+from gato_ros.pictures import scaled
+from gato_ros.policy.checkpoint import Checkpoint, CheckpointConfig, CheckpointError
+from gato_ros.policy.policy import GatoPolicy
+
+Pictures = Mapping[str, np.ndarray]  # camera -> uint8[H, W, 3], RGB
+PICTURE = 'picture'  # what the camera of a nameless picture is called
 
 
 def words_domain(config: CheckpointConfig, cameras: Sequence[str] = ()) -> tuple[str, list[str]]:
@@ -35,3 +45,34 @@ def words_domain(config: CheckpointConfig, cameras: Sequence[str] = ()) -> tuple
             f'{"pictures with text" if cameras else "dialogue or documents"} '
             f'(docs/training.md); it knows {", ".join(config.domains)}')
     return max(enumerate(found), key=lambda item: (len(item[1][1]), item[0]))[1]
+
+
+class Speaker:
+    """A policy of the domain that speaks of these cameras' pictures, or of nothing but words.
+
+    Raises CheckpointError where the checkpoint knows no such domain.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, cameras: Iterable[str] = ()) -> None:
+        self.domain, self.cameras = words_domain(checkpoint.config, list(cameras))
+        self.policy = GatoPolicy(checkpoint, self.domain)
+
+    def answer(self, question: str, pictures: Pictures | None = None,
+               longest: int | None = None) -> Iterator[str]:
+        """Yield the answer's pieces, as asked for the first time; of no question, a caption.
+
+        Raises ValueError for a question that is too long.
+        """
+        self.policy.reset()
+        if not self.cameras:
+            return self.policy.say(question, longest=longest)
+        assert pictures is not None
+        fields = self.policy.tokenizer.spec.images
+        shown = {field.name: _sized(pictures[camera], field.height, field.width)
+                 for field, camera in zip(fields, self.cameras, strict=True)}
+        return self.policy.describe(shown, question, longest=longest)
+
+
+def _sized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    same = picture.shape[:2] == (height, width)
+    return picture if same else scaled(picture, height, width)

@@ -9,40 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gato_ros.pictures import ConvertError, read_picture, scaled
-from gato_ros.policy.checkpoint import Checkpoint
-from gato_ros.policy.policy import GatoPolicy
-from gato_ros.policy.words import words_domain
+from gato_ros.pictures import ConvertError, read_picture
+from gato_ros.policy.words import PICTURE, Pictures, Speaker
 from gato_ros.untrusted import plain
-
-Pictures = Mapping[str, np.ndarray]  # camera -> uint8[H, W, 3], RGB
-PICTURE = 'picture'  # what the camera of a nameless picture is called
-
-
-class Speaker:
-    """A policy of the domain that speaks of these cameras' pictures, or of nothing but words.
-
-    Raises CheckpointError where the checkpoint knows no such domain.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, cameras: Iterable[str] = ()) -> None:
-        self.domain, self.cameras = words_domain(checkpoint.config, list(cameras))
-        self.policy = GatoPolicy(checkpoint, self.domain)
-
-    def answer(self, question: str, pictures: Pictures | None = None,
-               longest: int | None = None) -> Iterator[str]:
-        """Yield the answer's pieces, as asked for the first time; of no question, a caption.
-
-        Raises ValueError for a question that is too long.
-        """
-        self.policy.reset()
-        if not self.cameras:
-            return self.policy.say(question, longest=longest)
-        assert pictures is not None
-        fields = self.policy.tokenizer.spec.images
-        shown = {field.name: _sized(pictures[camera], field.height, field.width)
-                 for field, camera in zip(fields, self.cameras, strict=True)}
-        return self.policy.describe(shown, question, longest=longest)
 
 
 def chat(speaker: Speaker, questions: Iterable[str], look: Callable[[], Pictures] | None,
@@ -134,8 +103,3 @@ class Devices:
                                    'one for each question')
             seen[camera] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         return seen
-
-
-def _sized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    same = picture.shape[:2] == (height, width)
-    return picture if same else scaled(picture, height, width)

@@ -21,7 +21,7 @@ from gato_ros.tools.commands.graph import demo, teleop
 from gato_ros.tools.commands.play import play
 from gato_ros.tools.commands.tokens import tokens
 from gato_ros.tools.commands.train import train
-from gato_ros.tools.commands.words import caption, chat, scenes
+from gato_ros.tools.commands.words import caption, chat, evaluate_words, scenes
 from gato_ros.tools.console import LINE, any_terminal
 from gato_ros.untrusted import plain
 
@@ -34,8 +34,8 @@ app = typer.Typer(help='One transformer for cameras, joints and words, in a ROS 
                   rich_markup_mode=None,  # plain text costs a third of the start-up time
                   context_settings={'help_option_names': ['-h', '--help']})
 
-for command in (demo, collect, import_bag, scenes, train, evaluate, play, caption, chat, teleop,
-                tokens, bench):
+for command in (demo, collect, import_bag, scenes, train, evaluate, evaluate_words, play, caption,
+                chat, teleop, tokens, bench):
     app.command(command.__name__.replace('_', '-'))(command)
 app.add_typer(domains.app, name='domains')
 app.add_typer(record.app, name='record')

@@ -23,7 +23,7 @@ class SourceSettings:
     tasks              of the domain; (): all
     folders            of episodes
     documents          instead of episodes: patterns of text files
-    dialogue           instead: patterns of files with exchanges, see data/dialogue.py
+    dialogue           instead: patterns of files with exchanges, see domains/language/exchanges.py
     pictures           instead: folders of pictures with text, see data/pictures.py
     name               in the log and in the checkpoint; '': the domain's
     weight             share of the sequences, beside the other sources' weights

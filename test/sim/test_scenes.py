@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,17 @@ from gato_ros.domains.language.moments import MOMENTS, Moment, Moments
 from gato_ros.domains.language.questions import KINDS, ask, doing
 from gato_ros.domains.language.scene import FAR, Scene, look
 from gato_ros.domains.language.scenes import make_scenes
+from gato_ros.evaluation.words.scenes import GROUPS, ask_scenes, rates
+from gato_ros.model.architecture import load_architecture
+from gato_ros.model.gato import Gato
+from gato_ros.policy.checkpoint import (
+    CheckpointConfig,
+    DomainConfig,
+    load_checkpoint,
+    save_checkpoint,
+)
+from gato_ros.policy.words import Speaker
+from gato_ros.spec import ImageField, TimestepSpec
 from gato_ros.tools.chat import read_scene
 from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.settings import SourceSettings
@@ -29,6 +41,18 @@ def env(make_env):
     env = make_env(render=False)
     yield env
     env.close()
+
+
+@pytest.fixture
+def make_speaker(tmp_path: Path, robot):
+    """A policy that sees both cameras, speaks, and has learnt nothing."""
+    def make() -> Speaker:
+        arch = load_architecture('tiny')
+        seen = TimestepSpec(tuple(ImageField(c.name, c.height, c.width) for c in robot.cameras))
+        save_checkpoint(tmp_path / 'seer', CheckpointConfig(arch, {'seer': DomainConfig(seen)}),
+                        Gato(arch).state_dict())
+        return Speaker(load_checkpoint(tmp_path / 'seer'), ['front', 'wrist'])
+    return make
 
 
 @pytest.fixture(scope='module')
@@ -192,3 +216,14 @@ def test_a_test_scene_is_shown_to_who_asks(tmp_path: Path, moments: list[Moment]
     pictures, file = read_scene(3, tmp_path / 'new')
     assert list(pictures) == ['front', 'wrist'] and file.is_file()
     assert np.array_equal(pictures['front'], moments[3 * MOMENTS].pictures['front'])
+
+
+def test_answers_about_test_scenes_are_judged(make_speaker) -> None:
+    found = list(ask_scenes(make_speaker(), range(2)))
+    assert {one.group for one in found} <= set(GROUPS) and len(found) > 10
+    assert [one.right for one in found if not one.question] == [
+        one.right for one in found if one.kind == 'caption']
+    for one in found:
+        assert one.said and one.blind
+    told = [replace(one, said=one.right, blind='') for one in found]
+    assert all((right.value, blind.value) == (1, 0) for right, blind in rates(told).values())

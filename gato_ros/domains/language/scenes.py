@@ -13,7 +13,7 @@ in ``captions.jsonl``:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,7 @@ import numpy as np
 from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Seeds
 from gato_ros.domains.language.captions import caption
-from gato_ros.domains.language.moments import MOMENTS, Moments
+from gato_ros.domains.language.moments import MOMENTS, Moment, Moments
 from gato_ros.domains.language.questions import ask
 from gato_ros.files import whole
 from gato_ros.robot import load_robot
@@ -58,19 +58,16 @@ def make_scenes(out: Path, count: int, first_seed: int = Seeds().first_training,
     return texts.count('\n')
 
 
-def lines_of(moments: Moments, seed: int, held_out: bool = False
-             ) -> Iterator[tuple[dict[str, np.ndarray], list[dict[str, str]]]]:
-    """Yield the pictures of each of a seed's moments, and its texts: kind, ask, text.
+def texts_of(moment: Moment, rng: np.random.Generator, held_out: bool = False
+             ) -> list[dict[str, str]]:
+    """Return TEXTS texts of a moment, or fewer: kind, ask, text.
 
     The caption has no question; of the others each is of another kind.
     """
-    rng = np.random.default_rng((seed, 7))
-    for moment in moments.of(seed):
-        words = caption(moment.scene)
-        texts = [{'kind': 'caption', 'text': words}] if words else []
-        texts += [{'kind': asked.kind, 'ask': asked.question, 'text': asked.answer}
-                  for asked in ask(moment.scene, rng, TEXTS - len(texts), held_out)]
-        yield dict(moment.pictures), texts
+    words = caption(moment.scene)
+    texts = [{'kind': 'caption', 'text': words}] if words else []
+    return texts + [{'kind': asked.kind, 'ask': asked.question, 'text': asked.answer}
+                    for asked in ask(moment.scene, rng, TEXTS - len(texts), held_out)]
 
 
 _out: Path
@@ -83,13 +80,14 @@ def _start_worker(out: Path) -> None:
 
 
 def _make_one(seed: int) -> int:
-    lines = []
-    for number, (pictures, texts) in enumerate(lines_of(_moments, seed)):
-        files = {camera: f'{seed:08d}-{number}-{camera}.png' for camera in pictures}
-        for camera, picture in pictures.items():
+    lines, rng = [], np.random.default_rng((seed, 7))
+    for number, moment in enumerate(_moments.of(seed)):
+        files = {camera: f'{seed:08d}-{number}-{camera}.png' for camera in moment.pictures}
+        for camera, picture in moment.pictures.items():
             if not cv2.imwrite(str(_out / files[camera]), picture[..., ::-1]):
                 raise ConfigError(f'{_out / files[camera]} cannot be written')
-        lines += [json.dumps({'picture': files, **text}) + '\n' for text in texts]
+        lines += [json.dumps({'picture': files, **text}) + '\n'
+                  for text in texts_of(moment, rng)]
     with whole(_texts(_out, seed)) as aside:
         aside.write_text(''.join(lines), encoding='utf-8')
     return seed

@@ -1,4 +1,4 @@
-"""The commands about words: ``scenes``, ``caption`` and ``chat``."""
+"""The commands about words: ``scenes``, ``caption``, ``chat`` and ``evaluate-words``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gato_ros.tools.console import Checkpoint, Out, Workers, progress, say, warn
+from gato_ros.tools.console import Checkpoint, Json, Out, Workers, progress, say, warn, write_json
 
 
 def scenes(
@@ -27,7 +27,7 @@ def caption(
     """Say in words what pictures show; one that cannot be read is named, and the others go on."""
     from gato_ros.pictures import ConvertError, read_picture
     from gato_ros.policy.checkpoint import SHIPPED, load_checkpoint
-    from gato_ros.tools.chat import PICTURE, Speaker
+    from gato_ros.policy.words import PICTURE, Speaker
     speaker, failed = Speaker(load_checkpoint(checkpoint or SHIPPED), [PICTURE]), False
     for file in picture:
         try:
@@ -57,26 +57,52 @@ def chat(
     """Answer each line of the standard input, piece by piece; end with Ctrl-D or Ctrl-C."""
     from gato_ros.config import ConfigError
     from gato_ros.policy.checkpoint import SHIPPED, load_checkpoint
+    from gato_ros.policy.words import Pictures, Speaker
     from gato_ros.tools import chat as talk
     if bool(picture) + bool(camera) + (scene is not None) > 1:
         raise ConfigError('several of --picture, --camera and --scene are given, expected one of '
                           'them')
     loaded, look = load_checkpoint(checkpoint or SHIPPED), None
-    shown: talk.Pictures = {}
+    shown: Pictures = {}
     if picture:
         shown = talk.read_files(talk.named(picture))
     elif scene is not None:
         shown, file = talk.read_scene(scene, out)
         say(f'scene of test seed {scene}, by the cameras {" and ".join(shown)}: {file}')
     if shown:
-        speaker = talk.Speaker(loaded, shown)
+        speaker = Speaker(loaded, shown)
         look = lambda: shown  # noqa: E731
     elif camera:
         devices = talk.Devices(talk.named(camera))
-        speaker, look = talk.Speaker(loaded, devices.cameras), devices.look
+        speaker, look = Speaker(loaded, devices.cameras), devices.look
     else:
-        speaker = talk.Speaker(loaded)
+        speaker = Speaker(loaded)
     try:
         talk.chat(speaker, talk.typed(), look, lambda piece: typer.echo(piece, nl=False))
     except KeyboardInterrupt:
         typer.echo()
+
+
+def evaluate_words(
+        checkpoint: Checkpoint = None,
+        scenes: Annotated[int, typer.Option(
+            min=0, max=10_000, help='Seeds to ask about a moment of; 0: none.')] = 200,
+        split: Annotated[str, typer.Option(help='test, or validation to choose by.')] = 'test',
+        dialogue: Annotated[list[str], typer.Option(
+            help="Pattern of files with exchanges, of which the held-out ones are asked; repeat "
+                 "it. Without it the package's own.")] = [],  # noqa: B006
+        documents: Annotated[list[str], typer.Option(
+            help='Pattern of held-out text files; repeat it.')] = [],  # noqa: B006
+        learnt: Annotated[list[str], typer.Option(
+            help='Pattern of the text files that were trained on: what the 5-gram model counts.')]
+        = [],  # noqa: B006
+        json_file: Json = None) -> None:
+    """Judge words: exact captions and answers about test scenes, bits per byte of text."""
+    from gato_ros.config import data_path
+    from gato_ros.evaluation.words.report import WordSettings, evaluate_words, show
+    from gato_ros.policy.checkpoint import SHIPPED, load_checkpoint
+    settings = WordSettings(scenes, split, tuple(dialogue) or (
+        str(data_path('config', 'dialogue') / '*.yaml'),), tuple(documents), tuple(learnt))
+    report = evaluate_words(load_checkpoint(checkpoint or SHIPPED), settings, progress)
+    show(report)
+    write_json(report, json_file)

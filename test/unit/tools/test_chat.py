@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from gato_ros.pictures import ConvertError, read_picture
 from gato_ros.policy.checkpoint import CheckpointError, DomainConfig, load_checkpoint
-from gato_ros.policy.words import words_domain
+from gato_ros.policy.words import PICTURE, Speaker, words_domain
 from gato_ros.spec import DiscreteField, ImageField, TimestepSpec
-from gato_ros.tools.chat import PICTURE, Devices, Speaker, chat, named
+from gato_ros.tools.chat import Devices, chat, named
 from gato_ros.tools.cli import app
 
 TEXT = DomainConfig(TimestepSpec())
@@ -49,9 +49,8 @@ def test_what_is_shown_decides_who_answers(folder: Path, make_checkpoint) -> Non
     assert words_domain(config, ['front', 'wrist', 'top']) == ('d', ['front', 'wrist'])
     assert words_domain(config, ['front']) == ('c', ['front'])
     arm = load_checkpoint(make_checkpoint('arm', more={'b': TEXT})).config
-    with pytest.raises(CheckpointError, match=(
-            r'no domain of pictures of front and wrist, expected one that was trained on '
-            r'pictures with text .*; it knows stacking, b')):
+    with pytest.raises(CheckpointError, match=r'no domain of pictures of front and wrist, '
+                       r'expected one .* on pictures with text .*; it knows stacking, b'):
         words_domain(arm, ['front', 'wrist'])
     with pytest.raises(CheckpointError, match='no domain of words alone, expected one that was'):
         words_domain(load_checkpoint(make_checkpoint('none')).config)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from gato_ros.config import ConfigError
+from gato_ros.domains.language.exchanges import read_exchanges
 from gato_ros.policy.checkpoint import load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.training.data.dialogue import read_exchanges
 from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.settings import SourceSettings, TrainSettings
 from gato_ros.training.train import train
