@@ -50,12 +50,16 @@ def words_domain(config: CheckpointConfig, cameras: Sequence[str] = ()) -> tuple
 class Speaker:
     """A policy of the domain that speaks of these cameras' pictures, or of nothing but words.
 
+    weights  a checkpoint, or a policy that is at work: then a context beside its own
+
     Raises CheckpointError where the checkpoint knows no such domain.
     """
 
-    def __init__(self, checkpoint: Checkpoint, cameras: Iterable[str] = ()) -> None:
+    def __init__(self, weights: Checkpoint | GatoPolicy, cameras: Iterable[str] = ()) -> None:
+        checkpoint = weights.checkpoint if isinstance(weights, GatoPolicy) else weights
         self.domain, self.cameras = words_domain(checkpoint.config, list(cameras))
-        self.policy = GatoPolicy(checkpoint, self.domain)
+        self.policy = (weights.beside(self.domain) if isinstance(weights, GatoPolicy)
+                       else GatoPolicy(weights, self.domain))
 
     def answer(self, question: str, pictures: Pictures | None = None,
                longest: int | None = None) -> Iterator[str]:

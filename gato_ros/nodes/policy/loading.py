@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.nodes.policy.talker import Speaker
 from gato_ros.robot import RobotSpec
 from gato_ros.spec import Action, Observation
 from gato_ros.tokens.context import ContextWindow
@@ -74,6 +75,18 @@ def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
     except (CheckpointError, EngineError) as error:
         raise ConfigError(str(error)) from error
     return policy
+
+
+def open_speaker(policy: Policy, cameras: Sequence[str]) -> Speaker:
+    """Begin a context beside a policy that speaks of what these cameras see, or of words alone.
+
+    Raises CheckpointError, a ValueError, where its weights know no such domain.
+    """
+    from gato_ros.policy.policy import GatoPolicy
+    from gato_ros.policy.words import Speaker as WordsSpeaker
+    if not isinstance(policy, GatoPolicy):
+        raise ConfigError(f'{policy.engine.name} has no words')
+    return WordsSpeaker(policy, cameras)
 
 
 @contextmanager

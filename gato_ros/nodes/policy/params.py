@@ -14,6 +14,8 @@ PARAMS = (
           'demonstration, FILE#first or FILE#last.', fixed=False),
     Param('pin_prompt', True, 'Whether the prompt stays in the window; false: it leaves, oldest '
           'first, as the window fills.'),
+    Param('caption_s', 0.0, 'Seconds between captions of what is seen, on the topic caption; 0: '
+          'none.', 0.0, 3600.0),
     Param('folder', 'demos', 'Where such a FILE is, if its name is relative.'),
     Param('autostart', False, 'Configure and activate at the start, whatever the inputs are. Only '
           'for the simulator.'),

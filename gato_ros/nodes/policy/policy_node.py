@@ -1,6 +1,7 @@
 """Cameras and joint states in, proposals out. Proposals go to the safety node, never to the robot.
 
-    in   the cameras and joint states of the robot's YAML file; prompt (String); sent_effort
+    in   the cameras and joint states of the robot's YAML file; prompt (String); sent_effort;
+         ask (String), see talker.py, which answers on text
     out  proposed_effort   JointState with the stamp of the observation that it answers
          policy/timing     String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window
          policy/heartbeat  DiagnosticStatus at 50 Hz (see heartbeat.py)
@@ -37,9 +38,10 @@ from gato_ros.nodes.common.pace import Pace
 from gato_ros.nodes.common.params import declare
 from gato_ros.nodes.common.run import run
 from gato_ros.nodes.common.scheduling import POLICY, take
-from gato_ros.nodes.policy.loading import Policy, engine_failure, load_policy
+from gato_ros.nodes.policy.loading import Policy, engine_failure, load_policy, open_speaker
 from gato_ros.nodes.policy.params import PARAMS
 from gato_ros.nodes.policy.prompter import Prompter
+from gato_ros.nodes.policy.talker import Talker
 from gato_ros.nodes.sensing.cameras import Cameras
 from gato_ros.nodes.sensing.inputs import Inputs, Snapshot
 from gato_ros.nodes.sensing.mailbox import Mailbox, Stale
@@ -78,6 +80,7 @@ class PolicyNode(ManagedNode):
         self._beat = self.create_publisher(DiagnosticStatus, heartbeat.TOPIC, qos.NEWEST)
         self._diagnostics = diagnostics.Diagnostics(self, 'policy', self._robot.name)
         self._load = load
+        self._talker = Talker(self, self._params.caption_s)
         self.add_post_set_parameters_callback(self._prompter.follow)
         if self._params.autostart:
             self.start()  # the first calls are slow; nothing is subscribed to before them
@@ -124,12 +127,16 @@ class PolicyNode(ManagedNode):
             self._engine += f', for {policy.fallback_reason}'
             self.get_logger().warning(self._engine)
         take(self, self._params.scheduling, POLICY, self._lock_step)
+        self._talker.start(lambda cameras: open_speaker(policy, cameras))
         self._ready.set()
-        while not self._stop.is_set() and self.context.ok():
-            self._inputs.wait(0.01)  # or sooner, when something arrives
-            if self._active.is_set():
-                with engine_failure():
-                    self._turn(policy)
+        try:
+            while not self._stop.is_set() and self.context.ok():
+                self._inputs.wait(0.01)  # or sooner, when something arrives
+                if self._active.is_set():
+                    with engine_failure():
+                        self._turn(policy)
+        finally:
+            self._talker.stop()
 
     def _turn(self, policy: Policy) -> None:
         """Answer the newest observation if there is one that may be answered now."""
@@ -151,7 +158,9 @@ class PolicyNode(ManagedNode):
         self._inputs.use(snapshot)
         skipped = self._pace.start(snapshot.stamp_ns, time.monotonic())
         try:
-            action = policy.act(snapshot.observation(self._robot), self._really_sent())
+            observation = snapshot.observation(self._robot)
+            self._talker.show(observation.images)
+            action = policy.act(observation, self._really_sent())
         except ValueError as error:  # ConvertError, or a value that cannot become a token
             self._refuse(diagnostics.ERROR, str(error))
             return
