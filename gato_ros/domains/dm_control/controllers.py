@@ -49,7 +49,7 @@ def regulator(model: Any, steps: int, state_cost: np.ndarray, control_cost: floa
 
 @lru_cache(maxsize=8)
 def _gain(name: str, model: Any, steps: int) -> np.ndarray:
-    costs = {'cartpole': ((1.0, 3.0, 0.1, 0.3), 0.5),
+    costs = {'cartpole': ((4.0, 3.0, 0.1, 0.3), 0.3),
              'pendulum': ((1.0, 0.1), 0.05),
              'point_mass': ((1.0, 1.0, 0.02, 0.02), 3e-4)}
     state_cost, control_cost = costs[name]
@@ -63,12 +63,12 @@ def cartpole(physics: Any, steps: int) -> np.ndarray:
     angle = _wrapped(angle)
     mass, half = 0.1, 0.5  # kg, m from the hinge to the pole's centre
     inertia = mass * (2 * half) ** 2 / 3
-    if np.cos(angle) > 0.8 and abs(turning + 2.5 * angle) < 2.5:
+    if np.cos(angle) > 0.75 and abs(turning + 3.3 * angle) < 2.5:
         gain = _gain('cartpole', physics.model.ptr, steps)
         return np.clip(-gain @ [x, angle, speed, turning], -1, 1)
     missing = mass * G * half * (1 - np.cos(angle)) - inertia * turning ** 2 / 2
-    push = -np.tanh(8 * missing) * np.tanh(4 * turning * np.cos(angle))
-    return np.clip([push - 0.4 * x - 0.15 * speed], -1, 1)
+    push = -np.tanh(4 * missing) * np.tanh(8 * turning * np.cos(angle))
+    return np.clip([push - 1.17 * x - 0.26 * speed], -1, 1)
 
 
 def pendulum(physics: Any, steps: int) -> np.ndarray:
@@ -79,7 +79,8 @@ def pendulum(physics: Any, steps: int) -> np.ndarray:
         gain = _gain('pendulum', physics.model.ptr, steps)
         return np.clip(-gain @ [angle, turning], -1, 1)
     missing = mass * G * length * (1 - np.cos(angle)) - mass * length ** 2 * turning ** 2 / 2
-    return np.clip([np.sign(turning or 1.0) * np.clip(4 * missing, -1, 1)], -1, 1)
+    spare = 0.1  # J, what friction takes on the way
+    return np.sign(turning or 1.0) * np.clip([20 * (missing + spare)], -1, 1)
 
 
 def point_mass(physics: Any, steps: int) -> np.ndarray:

@@ -106,6 +106,6 @@ def _ball_in_cup(model: Any, q: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.
 PLANS = {
     'acrobot-swingup': Plan(_acrobot, horizon=40, courses=24, spread=0.4, greed=0.05),
     'ball_in_cup-catch': Plan(_ball_in_cup, horizon=10, courses=32),
-    'finger-turn_easy': Plan(_finger_turn, horizon=10, courses=24),
-    'finger-turn_hard': Plan(_finger_turn, horizon=10, courses=24),
+    'finger-turn_easy': Plan(_finger_turn, horizon=8, courses=16),
+    'finger-turn_hard': Plan(_finger_turn, horizon=8, courses=16),
 }
