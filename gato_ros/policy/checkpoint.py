@@ -1,4 +1,8 @@
-"""A checkpoint: a folder with ``model.safetensors`` and ``config.json``, never a pickle."""
+"""A checkpoint: a folder with ``model.safetensors`` and ``config.json``, never a pickle.
+
+Of the table's rows that are reserved for text the file holds those that the text model has words
+for: no other is ever read, scored or sampled.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from gato_ros.model.architecture import Architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.memory import available_memory
 from gato_ros.spec import TimestepSpec
+from gato_ros.tokens import vocab
 from gato_ros.tokens.context import CAPACITY
 from gato_ros.tokens.text import load_text
 
@@ -30,6 +35,7 @@ SHIPPED = ASSETS / 'checkpoint'  # red on blue, the surest
 ANY_PAIR = ASSETS / 'any_pair'  # which block goes where is in the prompt
 FIVE_PAIRS = ASSETS / 'five_pairs'  # all pairs but blue on green, to be taught that
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
+TABLE = 'embedding.table.weight'
 
 
 class CheckpointError(ValueError):
@@ -169,6 +175,8 @@ def save_checkpoint(folder: Path, config: CheckpointConfig, weights: dict[str, t
     """
     tensors = {name: value.detach().to('cpu', dtype).contiguous()
                for name, value in weights.items()}
+    if TABLE in tensors:
+        tensors[TABLE] = _without_unused_rows(tensors[TABLE])
     text = json.dumps(to_dict(config), indent=1) + '\n'
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +208,8 @@ def load_checkpoint(folder: str | Path = SHIPPED, device: str = 'cpu') -> Checkp
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f'{folder / WEIGHTS} is truncated or no safetensors file: '
                               f'{error}') from error
+    if TABLE in weights:
+        weights[TABLE] = _with_unused_rows(weights[TABLE], folder)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -243,6 +253,28 @@ def _read_config(file: Path) -> CheckpointConfig:
                               f'{config.text_model}, this package has {here}, in which its tokens '
                               'are other words; take the package that it was trained with')
     return config
+
+
+def _without_unused_rows(table: torch.Tensor) -> torch.Tensor:
+    """Return a table (V, D) without the rows between the last piece of text and the bins."""
+    used = max(load_text().size, vocab.DISCRETE[1])
+    return torch.cat([table[:used], table[vocab.TEXT[1]:]])
+
+
+def _with_unused_rows(table: torch.Tensor, folder: Path) -> torch.Tensor:
+    """Return a stored table (n, D) as (V, D), zero where it has no rows; any other as it is.
+
+    Raises CheckpointError where words of this package's text model would have none.
+    """
+    used = table.shape[0] - (vocab.SIZE - vocab.TEXT[1]) if table.dim() == 2 else vocab.SIZE
+    if not vocab.DISCRETE[1] <= used < vocab.TEXT[1]:
+        return table
+    pieces = load_text().size
+    if used < pieces:
+        raise CheckpointError(f'{folder / WEIGHTS}: {TABLE} has rows for {used} pieces of text, '
+                              f'expected {pieces}: it was trained with another text model')
+    unused = table.new_zeros((vocab.TEXT[1] - used, table.shape[1]))
+    return torch.cat([table[:used], unused, table[used:]])
 
 
 def _require_memory(folder: Path, needed: int) -> None:

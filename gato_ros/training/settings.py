@@ -237,6 +237,12 @@ def read_mixture(name_or_path: str | Path) -> list[Any]:
     return values['sources']
 
 
+def load_sources(name_or_path: str | Path) -> tuple[SourceSettings, ...]:
+    """Return a mixture's sources by its name or path."""
+    return tuple(from_dict(SourceSettings, split_recipe(line)[0], f'{name_or_path}, source {n}')
+                 for n, line in enumerate(read_mixture(name_or_path), 1))
+
+
 def split_recipe(line: Any) -> tuple[Any, Any]:
     """Return a line of a mixture without ``collect``, and that: what makes its data, or None."""
     if not isinstance(line, dict):

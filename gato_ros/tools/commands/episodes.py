@@ -1,4 +1,4 @@
-"""The commands ``collect`` and ``import-bag``: both make episodes."""
+"""The commands ``collect``, ``import-bag`` and ``data``: episodes made, and counted."""
 
 from __future__ import annotations
 
@@ -20,6 +20,31 @@ from gato_ros.tools.console import (
     warn,
     write_json,
 )
+
+data = typer.Typer(help='What there is to learn from.', no_args_is_help=True,
+                   rich_markup_mode=None)
+
+
+@data.command('report')
+def report_data(
+        folder: Annotated[list[Path], typer.Argument(
+            help='Folders of episodes.', show_default=False)] = [],  # noqa: B006
+        mixture: Annotated[str | None, typer.Option(
+            help='Name in config/mixtures, or a YAML file: all of its sources.',
+            show_default=False)] = None,
+        json_file: Json = None) -> None:
+    """Count timesteps, tokens, returns, successes, pictures and bytes by task and by domain."""
+    from gato_ros.tools.reports.data import show_stock, take_stock
+    from gato_ros.training.settings import load_sources
+    if not folder and mixture is None:
+        raise ConfigError('neither a folder nor --mixture is given, expected one of them')
+    found = take_stock(folder, load_sources(mixture) if mixture else ())
+    show_stock(found)
+    for problem in found.problems:
+        warn(problem)
+    write_json(found.figures(), json_file)
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def collect(

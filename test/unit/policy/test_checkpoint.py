@@ -7,19 +7,22 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from gato_ros.config import to_dict
 from gato_ros.policy.checkpoint import (
     ANY_PAIR,
     FIVE_PAIRS,
     SHIPPED,
+    TABLE,
+    WEIGHTS,
     CheckpointError,
     DomainConfig,
     load_checkpoint,
 )
 from gato_ros.policy.memory import available_memory
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.spec import DiscreteField, ImageField, TimestepSpec
+from gato_ros.spec import DiscreteField, ImageField, TimestepSpec, example_observation
 from gato_ros.tokens.text import DEFAULT_MODEL, TextTokenizer, load_text
 
 TEXT = DomainConfig(TimestepSpec(), tasks=('chat',), sentences=('who are you?',))
@@ -84,6 +87,47 @@ def test_of_several_domains_the_nearest_says_what_differs(make_checkpoint):
             r'differ: timestep\.discrete_actions\[0\]\.count is 4 in the checkpoint and 5 in the '
             r"robot's YAML \(in 'screen', the nearest of its domains: stacking, screen\)")):
         config.domain(other)
+
+
+def test_rows_of_the_table_that_no_word_uses_are_not_stored(make_checkpoint, lively_model):
+    """And nothing that a policy answers depends on them: actions, buttons, words by chance."""
+    folder = make_checkpoint(more={'text': TEXT, 'screen': SCREEN}, temperature=1.0)
+    stored = load_file(folder / WEIGHTS)[TABLE]
+    used = load_text().size
+    assert len(stored) == used + 1025 < 33025
+    whole = folder.parent / 'whole'
+    shutil.copytree(folder, whole)
+    save_file({name: value.contiguous() for name, value in lively_model.state_dict().items()},
+              whole / WEIGHTS)  # as it was stored before
+    assert (whole / WEIGHTS).stat().st_size - (folder / WEIGHTS).stat().st_size >= (
+        (32_000 - used) * 4 * lively_model.arch.width)
+    small, large = load_checkpoint(folder), load_checkpoint(whole)
+    one, other = small.model.embedding.table.weight, large.model.embedding.table.weight
+    assert torch.equal(one[:used], other[:used]) and torch.equal(one[32_000:], other[32_000:])
+    assert not one[used:32_000].any() and other[used:32_000].any()
+    for engine in ('eager', 'auto'):
+        answers = []
+        for checkpoint in (small, large):
+            arm = GatoPolicy(checkpoint, 'stacking', engine=engine)
+            screen, chat = arm.beside('screen'), arm.beside('text')
+            arm.reset('stack the red block on the blue block')
+            answers.append((
+                [arm.act(example_observation(arm.tokenizer.spec, seed)).tokens.tolist()
+                 for seed in range(4)],
+                [screen.act(example_observation(screen.tokenizer.spec, seed)).tokens.tolist()
+                 for seed in range(8)],
+                list(chat.say('who are you?', temperature=1.0, longest=40))))
+        assert answers[0] == answers[1], engine
+
+
+def test_a_table_without_rows_for_words_of_the_text_model_is_refused(make_checkpoint):
+    folder = make_checkpoint()
+    weights = load_file(folder / WEIGHTS)
+    weights[TABLE] = torch.cat([weights[TABLE][:5000], weights[TABLE][-1025:]])
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(CheckpointError, match=f'rows for 5000 pieces of text, expected '
+                                              f'{load_text().size}'):
+        load_checkpoint(folder)
 
 
 def test_the_text_model_is_known_by_its_bytes(tmp_path):
