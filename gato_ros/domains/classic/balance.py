@@ -61,7 +61,7 @@ def two_poles(env: gymnasium.Env) -> Rule:
 
 
 UPPER, LOWER = 0.1, 0.11  # m, of Reacher's two links
-STIFF, DAMP = 0.15, 0.04  # of full torque per rad and per rad/s
+STIFF, DAMP = 0.2, 0.043  # of full torque per rad and per rad/s
 
 
 def two_links(seen: np.ndarray) -> np.ndarray:

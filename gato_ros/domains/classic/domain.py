@@ -13,7 +13,10 @@ from pathlib import Path
 import Box2D
 import gymnasium
 import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import TransformObservation
 
+from gato_ros.config import data_path
 from gato_ros.domains import gym_environment, gym_spaces
 from gato_ros.domains.classic.rules import Rule
 from gato_ros.domains.classic.tables import Places
@@ -27,6 +30,7 @@ from gato_ros.domains.gym_environment import (
     GymEnvironment,
     make_gym,
 )
+from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.spec import ContinuousField, Observation
 
 BODIES = {'cliff_walking_slippery': 'cliff_walking'}  # task -> body of another name
@@ -37,7 +41,8 @@ class Classic(GymDomain):
 
     name = 'gymnasium'
     licence = 'MIT'
-    version = f'gymnasium {gymnasium.__version__}, Box2D {Box2D.__version__}'
+    version = (f'gymnasium {gymnasium.__version__}, Box2D {Box2D.__version__}, '
+               f'mujoco {mujoco.__version__}')
     bar = 0.8
 
     def __init__(self) -> None:
@@ -56,6 +61,9 @@ class Classic(GymDomain):
     def make(self, task: str) -> gymnasium.Env:
         row = TASKS[task]
         made = make_gym(f'task {task!r}', row.environment, row.make_options())
+        if row.kept:
+            space = spaces.Box(-np.inf, np.inf, (len(row.kept),))
+            return TransformObservation(made, lambda seen: seen[list(row.kept)], space)
         return Places(made, row.parts) if row.parts else made
 
     def demonstrator(self, environment: Environment, kind: str,
@@ -69,7 +77,7 @@ class Classic(GymDomain):
 
     def fingerprint(self) -> list[bytes]:
         ours = [*sorted(Path(__file__).parent.glob('*')), Path(gym_environment.__file__),
-                Path(gym_spaces.__file__)]
+                Path(gym_spaces.__file__), data_path('config', 'experts', 'linear.yaml')]
         return [*(file.read_bytes() for file in ours if file.is_file()), self.version.encode()]
 
 

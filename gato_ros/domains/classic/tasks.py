@@ -8,7 +8,8 @@ from typing import Any
 
 import gymnasium
 
-from gato_ros.domains.classic import rules, tables
+from gato_ros.domains.classic import balance, rules, tables
+from gato_ros.domains.classic.linear import linear
 from gato_ros.domains.classic.rules import Rule
 from gato_ros.domains.gym_spaces import FieldSettings
 
@@ -20,6 +21,7 @@ class ClassicTask:
     environment  what gymnasium.make takes;  options: of it
     expert       the environment -> the function that answers what is seen
     seen         names and limits: the space has none, or far wider ones than an episode needs
+    kept         which values of what is seen stay; (): all
     parts        of a grid world's state, name -> how many values it has
     longest      timesteps of an episode; None: as Gymnasium has it
     """
@@ -29,6 +31,7 @@ class ClassicTask:
     expert: Callable[[gymnasium.Env], Rule]
     seen: FieldSettings = field(default_factory=FieldSettings)
     options: Mapping[str, Any] = field(default_factory=dict)
+    kept: tuple[int, ...] = ()
     parts: Mapping[str, int] = field(default_factory=dict)
     longest: int | None = None
     held_out: bool = False
@@ -47,6 +50,7 @@ _LANDER = FieldSettings(
     units=('', '', '', '', 'rad', '', '', ''),
     low=(-1.5, -0.5, -2.0, -2.0, -2.0, -3.0, 0.0, 0.0),
     high=(1.5, 2.0, 2.0, 2.0, 2.0, 3.0, 1.0, 1.0))
+_LONG = 500  # timesteps of an episode in MuJoCo, half of Gymnasium's: a board plays 50 of them
 _CAR = FieldSettings(names=('position', 'velocity'), units=('m', 'm/step'))
 
 TASKS = {
@@ -90,4 +94,31 @@ TASKS = {
     'taxi': ClassicTask(
         'Taxi-v4', 'take the passenger to the destination', tables.planner,
         parts={'row': 5, 'column': 5, 'passenger': 5, 'destination': 4}),
+    'inverted_pendulum': ClassicTask(
+        'InvertedPendulum-v5', 'balance one pole on the sliding cart', balance.pole,
+        FieldSettings(names=('position', 'angle', 'velocity', 'turning'),
+                      units=('m', 'rad', 'm/s', 'rad/s'),
+                      low=(-1.0, -0.21, -3.0, -3.0), high=(1.0, 0.21, 3.0, 3.0)), longest=_LONG),
+    # Cosines and the rail's force are left out.
+    'inverted_double_pendulum': ClassicTask(
+        'InvertedDoublePendulum-v5', 'balance two poles on the sliding cart', balance.two_poles,
+        FieldSettings(names=('position', 'sine_1', 'sine_2', 'velocity', 'turning_1', 'turning_2'),
+                      units=('m', '', '', 'm/s', 'rad/s', 'rad/s'),
+                      low=(-1.0, -0.7, -0.7, -4.0, -6.0, -8.0),
+                      high=(1.0, 0.7, 0.7, 4.0, 6.0, 8.0)),
+        kept=(0, 1, 2, 5, 6, 7), longest=_LONG),
+    'reacher': ClassicTask(
+        'Reacher-v5', 'bring the tip of the two links to the target', _always(balance.two_links),
+        FieldSettings(names=('cosine_1', 'cosine_2', 'sine_1', 'sine_2', 'target_x', 'target_y',
+                             'speed_1', 'speed_2', 'away_x', 'away_y'),
+                      units=('', '', '', '', 'm', 'm', 'rad/s', 'rad/s', 'm', 'm'),
+                      low=(-1.0, -1.0, -1.0, -1.0, -0.2, -0.2, -20.0, -20.0, -0.4, -0.4),
+                      high=(1.0, 1.0, 1.0, 1.0, 0.2, 0.2, 20.0, 20.0, 0.4, 0.4))),
+    'swimmer': ClassicTask(
+        'Swimmer-v5', 'swim forwards', linear('swimmer'),
+        FieldSettings(names=('angle', 'joint_1', 'joint_2', 'speed_x', 'speed_y', 'turning',
+                             'speed_1', 'speed_2'),
+                      units=('rad', 'rad', 'rad', 'm/s', 'm/s', 'rad/s', 'rad/s', 'rad/s'),
+                      low=(-2.0, -2.0, -2.0, -2.5, -3.0, -4.0, -6.0, -7.0),
+                      high=(2.0, 2.0, 2.0, 2.5, 3.0, 4.0, 6.0, 7.0)), longest=_LONG),
 }

@@ -71,11 +71,15 @@ TASKS = {
     # Held out: with one and with two cubes it is trained.
     'cube_triple': ManipulationTask('cube-triple-v0', 'bring one of three cubes to its place',
                                     'cube', 'cube_triple', 200, held_out=True),
+    'scene_cube': ManipulationTask('scene-v0', 'bring the cube to its place or into the drawer',
+                                   'cube', 'cube_single', 200),
     'drawer': ManipulationTask('scene-v0', 'open or close the drawer', 'drawer', 'handle', 200),
     'window': ManipulationTask('scene-v0', 'open or close the window', 'window', 'handle', 200),
     'button': ManipulationTask('scene-v0', 'press the button', 'button', 'button', 100),
     'puzzle_button': ManipulationTask('puzzle-3x3-v0', 'press one of nine buttons', 'button',
                                       'button', 100),
+    'puzzle_4x4_button': ManipulationTask('puzzle-4x4-v0', 'press one of sixteen buttons',
+                                          'button', 'button', 100),
     'puzzle_3x3': ManipulationTask('puzzle-3x3-v0', 'make all nine buttons red', 'button',
                                    'puzzle', 300, puzzle=True)}
 

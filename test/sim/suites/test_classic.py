@@ -17,7 +17,9 @@ pytestmark = pytest.mark.sim
 # What an expert must return at least, on average of two seeds: well above chance.
 LEAST = {'cart_pole': 500, 'mountain_car': -130, 'mountain_car_continuous': 85, 'pendulum': -300,
          'acrobot': -130, 'lunar_lander': 180, 'lunar_lander_continuous': 200,
-         'cliff_walking': -13, 'cliff_walking_slippery': -150, 'taxi': 3}
+         'cliff_walking': -13, 'cliff_walking_slippery': -150, 'taxi': 3,
+         'inverted_pendulum': 500, 'inverted_double_pendulum': 4500, 'reacher': -7,
+         'swimmer': 150}
 
 
 def play(environment: Environment, task: str, seed: int) -> list[np.ndarray]:
