@@ -70,9 +70,8 @@ class Speaker:
         self.policy.reset()
         if not self.cameras:
             return self.policy.say(question, longest=longest)
-        assert pictures is not None
-        fields = self.policy.tokenizer.spec.images
-        shown = {field.name: _sized(pictures[camera], field.height, field.width)
+        fields, given = self.policy.tokenizer.spec.images, pictures or {}
+        shown = {field.name: _sized(given[camera], field.height, field.width)
                  for field, camera in zip(fields, self.cameras, strict=True)}
         return self.policy.describe(shown, question, longest=longest)
 

@@ -11,17 +11,18 @@ import numpy as np
 
 from gato_ros.pictures import ConvertError, read_picture
 from gato_ros.policy.words import PICTURE, Pictures, Speaker
+from gato_ros.robot import RobotSpec
 from gato_ros.untrusted import plain
 
 
-def chat(speaker: Speaker, questions: Iterable[str], look: Callable[[], Pictures] | None,
+def chat(speaker: Speaker, questions: Iterable[str], look: Callable[[], Pictures],
          write: Callable[[str], None]) -> None:
     """Answer each line by itself; an empty one is passed over, one that is too long refused."""
     for question in map(str.strip, questions):
         if not question:
             continue
         try:
-            for piece in speaker.answer(question, look() if look else None):
+            for piece in speaker.answer(question, look()):
                 write(plain(piece))
         except ValueError as error:  # what the policy says of a question
             write(plain(str(error)))
@@ -60,11 +61,10 @@ def read_files(files: Mapping[str, str]) -> Pictures:
     return {camera: read_picture(Path(file)) for camera, file in files.items()}
 
 
-def read_scene(seed: int, out: Path) -> tuple[Pictures, Path]:
+def read_scene(seed: int, robot: RobotSpec, out: Path) -> tuple[Pictures, Path]:
     """Return the first moment of a test seed by each of the arm's cameras, and a file of it."""
     from gato_ros.domains.language.moments import Moments
-    from gato_ros.robot import load_robot
-    moments = Moments(load_robot('panda_sim'))
+    moments = Moments(robot)
     pictures = next(iter(moments.of(seed))).pictures
     moments.close()
     out.mkdir(parents=True, exist_ok=True)

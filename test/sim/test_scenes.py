@@ -212,8 +212,9 @@ def test_a_folder_of_scenes_is_resumed_and_learnt_from(tmp_path: Path) -> None:
         make_scenes(folder, 4, 7)
 
 
-def test_a_test_scene_is_shown_to_who_asks(tmp_path: Path, moments: list[Moment]) -> None:
-    pictures, file = read_scene(3, tmp_path / 'new')
+def test_a_test_scene_is_shown_to_who_asks(
+        robot, tmp_path: Path, moments: list[Moment]) -> None:
+    pictures, file = read_scene(3, robot, tmp_path / 'new')
     assert list(pictures) == ['front', 'wrist'] and file.is_file()
     assert np.array_equal(pictures['front'], moments[3 * MOMENTS].pictures['front'])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -58,27 +59,29 @@ def chat(
     from gato_ros.config import ConfigError
     from gato_ros.policy.checkpoint import SHIPPED, load_checkpoint
     from gato_ros.policy.words import Pictures, Speaker
+    from gato_ros.robot import load_robot
     from gato_ros.tools import chat as talk
     if bool(picture) + bool(camera) + (scene is not None) > 1:
         raise ConfigError('several of --picture, --camera and --scene are given, expected one of '
                           'them')
-    loaded, look = load_checkpoint(checkpoint or SHIPPED), None
-    shown: Pictures = {}
+    loaded = load_checkpoint(checkpoint or SHIPPED)
+    look: Callable[[], Pictures] | None = None
     if picture:
         shown = talk.read_files(talk.named(picture))
-    elif scene is not None:
-        shown, file = talk.read_scene(scene, out)
-        say(f'scene of test seed {scene}, by the cameras {" and ".join(shown)}: {file}')
-    if shown:
         speaker = Speaker(loaded, shown)
-        look = lambda: shown  # noqa: E731
+    elif scene is not None:
+        robot = load_robot('panda_sim')
+        speaker = Speaker(loaded, [camera.name for camera in robot.cameras])
+        shown, file = talk.read_scene(scene, robot, out)
+        say(f'scene of test seed {scene}, by the cameras {" and ".join(shown)}: {file}')
     elif camera:
         devices = talk.Devices(talk.named(camera))
         speaker, look = Speaker(loaded, devices.cameras), devices.look
     else:
-        speaker = Speaker(loaded)
+        speaker, shown = Speaker(loaded), {}
     try:
-        talk.chat(speaker, talk.typed(), look, lambda piece: typer.echo(piece, nl=False))
+        talk.chat(speaker, talk.typed(), look or (lambda: shown),
+                  lambda piece: typer.echo(piece, nl=False))
     except KeyboardInterrupt:
         typer.echo()
 

@@ -37,7 +37,7 @@ def run(*arguments: str | Path, typed: str = ''):
 
 def told(speaker: Speaker, questions: Iterable[str], pictures=None) -> str:
     written = io.StringIO()
-    chat(speaker, questions, (lambda: pictures) if pictures else None, written.write)
+    chat(speaker, questions, lambda: pictures or {}, written.write)
     return written.getvalue()
 
 
