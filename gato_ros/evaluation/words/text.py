@@ -12,7 +12,7 @@ import torch
 
 from gato_ros.config import ConfigError
 from gato_ros.evaluation.words.ngram import NGram
-from gato_ros.model.layout import sequence_layout
+from gato_ros.model.layout import Part, sequence_layout
 from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.spec import TimestepSpec
 from gato_ros.tokens.sequence import LOCAL_POSITIONS, TimestepTokenizer
@@ -96,6 +96,7 @@ def _bits(checkpoint: Checkpoint, pieces: TimestepTokenizer, blocks: Sequence[np
     ids = torch.from_numpy(np.concatenate(blocks)).long().to(model.device)
     nothing = torch.zeros((1, 0, 16, 16, 3), dtype=torch.uint8, device=model.device)
     wanted = torch.arange(start - 1, len(ids) - 1, device=model.device)
-    hidden = model(ids[None], nothing, layout, layout.causal_mask(), wanted)[0]
+    whole = Part(ids[None], nothing, layout, layout.causal_mask(), wanted)
+    hidden = model.run([whole])[0][0]
     chances = model.logits(hidden, *pieces.text_range()).float().log_softmax(-1)
     return float(-chances.gather(-1, ids[start:, None]).sum() / np.log(2))

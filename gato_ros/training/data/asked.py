@@ -17,7 +17,7 @@ from gato_ros.training.data.group import Group
 from gato_ros.training.data.source import WordSource
 from gato_ros.training.settings import SourceSettings
 
-ALIKE = 8  # sequences of a group: texts in it are of equal length, which says something of them
+ALIKE = 4  # sequences of a group: texts in it are of equal length, which says something of them
 
 
 class AskedSource(WordSource):
