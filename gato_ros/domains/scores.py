@@ -32,6 +32,17 @@ def scores_of(domain: Domain, task: str) -> Scores | None:
     return Scores(found.random, found.expert) if found else own
 
 
+def other_version(domain: Domain, task: str) -> str:
+    """Return a warning where published scores were measured with another version; else ''."""
+    name = f'{domain.name}/{domain.full_name(task)}'
+    found = None if domain.scores(task) else read_scores().get(name)
+    if found is None or not domain.version or found.version == domain.version:
+        return ''
+    return (f'the scores of {name} were measured with {found.version}, and here is '
+            f'{domain.version}: a normalised score may not compare; measure them again: '
+            f'gato-ros domains score {name}')
+
+
 @lru_cache(maxsize=1)
 def read_scores() -> dict[str, Published]:
     """Return all of them, by DOMAIN/TASK."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gato_ros.domains.domain import Score, Scores
-from gato_ros.domains.scores import scores_of
+from gato_ros.domains.scores import other_version, scores_of
 from gato_ros.evaluation.cast import ACTORS
 from gato_ros.evaluation.contact_sheet import draw_sheet
 from gato_ros.evaluation.rollout import Outcome
@@ -73,7 +73,14 @@ def report(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> dict[str,
     return {'checkpoint': settings.checkpoint.name, 'split': settings.split,
             'seeds': [settings.seeds[0], settings.seeds[-1]],
             'robot': settings.robot or None, 'temperature': settings.temperature,
-            'summary': summarise(settings, ordered), 'episodes': [asdict(o) for o in ordered]}
+            'warnings': warnings(settings), 'summary': summarise(settings, ordered),
+            'episodes': [asdict(o) for o in ordered]}
+
+
+def warnings(settings: EvaluateSettings) -> list[str]:
+    """Return a sentence for each task whose published scores are another version's."""
+    found = (other_version(*settings.find(task)) for task in settings.tasks)
+    return [sentence for sentence in found if sentence]
 
 
 def show(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> None:
@@ -98,6 +105,8 @@ def show(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> None:
                       '-' if row['steps'] is None else f'{row["steps"]:.0f}',
                       ', '.join(f'{kind} {count}' for kind, count in row['failures'].items()))
     Console(width=220).print(table)
+    for sentence in warnings(settings):
+        print('warning:', sentence)
     if settings.episodes < QUOTABLE:
         print(f'n is {settings.episodes}: a first look; a rate to quote needs {QUOTABLE}')
     files = [draw_plot(settings.out / PLOT, rows), draw_sheet(settings.out, ordered)]

@@ -24,7 +24,7 @@ FRAMES = 4  # of a timestep
 MOMENTS = 3  # channels of the picture
 PERIOD_NS = FRAMES * 1_000_000_000 // 60
 STICKY = 0.25  # chance that a frame repeats the former buttons (Machado et al. 2018)
-OPENING = (8, 25)  # timesteps in which chance plays first: else seeds would share episodes
+OPENING = (8, 41)  # timesteps in which chance plays first: else seeds would share episodes
 SIDE = SPEC.images[0].width
 BUTTONS = SPEC.discrete_actions[0]
 

@@ -31,9 +31,13 @@ class Game:
 
 GAMES = {game.rom: game for game in (
     Game('boxing', 'Boxing', (32, 182), 450, 12.1),
-    Game('breakout', 'Breakout', (26, 198), 1000, 30.5),
+    Game('breakout', 'Breakout', (26, 198), 800, 30.5),
+    Game('fishing_derby', 'Fishing Derby', (60, 190), 600, -38.7),
     Game('freeway', 'Freeway', (16, 196), 512, 29.6),
-    Game('pong', 'Pong', (34, 194), 1000, 14.6),
+    Game('gopher', 'Gopher', (90, 196), 600, 2412.5),
+    Game('pong', 'Pong', (34, 194), 800, 14.6),
+    Game('skiing', 'Skiing', (24, 184), 1000, -4336.9),  # the expert arrives after 530
+    Game('space_invaders', 'Space Invaders', (20, 198), 700, 1668.7),
 )}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gato_ros.domains.atari.buttons import DOWN, NOTHING, UP
+from gato_ros.domains.atari.buttons import DOWN, NOTHING, UP, stick
 
 LANES, LANE, STRIDE = 10, 16, 4  # of the road; pixels of a lane, and of a timestep's walk
 
@@ -17,6 +17,13 @@ def freeway(ram: np.ndarray, former: np.ndarray) -> int:
         if not _run_over(ram[14], ram[108:118], speeds, moves):
             return button
     return UP
+
+
+def gopher(ram: np.ndarray, former: np.ndarray) -> int:
+    """Walk above the gopher and use the shovel, again and again."""
+    away = ram[41] + 4 - ram[31]
+    strikes = bool(ram[75] & 8)  # two timesteps of four, by the frames' count
+    return stick(away if abs(away) > 3 else 0, fire=strikes)
 
 
 def _run_over(y: int, cars: np.ndarray, speeds: np.ndarray, moves: tuple[int, ...]) -> bool:
