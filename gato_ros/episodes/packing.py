@@ -85,9 +85,11 @@ def unpack(index: np.ndarray, wanted: range, blocks: list[bytes], start: int, st
     """
     count, *picture = map(int, index[:SHAPE])
     start, stop, _ = slice(start, stop).indices(count)
-    unpacker, found = zstandard.ZstdDecompressor(), [np.zeros((0, *picture), np.uint8)]
+    unpacker = zstandard.ZstdDecompressor()
+    found = np.empty((max(stop - start, 0), *picture), np.uint8)
     for number, block in zip(wanted, blocks, strict=True):
-        frames = min(BLOCK, count - number * BLOCK)
+        first = number * BLOCK
+        frames = min(BLOCK, count - first)
         size = frames * int(np.prod(picture))
         try:
             said = zstandard.frame_content_size(block)
@@ -96,9 +98,10 @@ def unpack(index: np.ndarray, wanted: range, blocks: list[bytes], start: int, st
             steps = np.frombuffer(unpacker.decompress(block), np.uint8)
         except zstandard.ZstdError as error:
             raise Refused(f'a block of pictures cannot be unpacked: {error}') from error
-        found.append(np.add.accumulate(steps.reshape(frames, *picture), axis=0, dtype=np.uint8))
-    first = wanted.start * BLOCK
-    return np.concatenate(found)[start - first:stop - first]
+        whole = np.add.accumulate(steps.reshape(frames, *picture), axis=0, dtype=np.uint8)
+        low, high = max(start, first), min(stop, first + frames)
+        found[low - start:high - start] = whole[low - first:high - first]
+    return found
 
 
 def narrow(array: np.ndarray) -> np.ndarray:
