@@ -6,7 +6,9 @@
     sent/<name>    float64|int64[T, n]   what was really sent: enters the context
     target/<name>  float32[T, n]         simulator's state, for training targets only
 
-A file is written aside, synced and renamed, so a finished episode is whole or absent.
+On disk numbers are as narrow as they fit, and pictures are packed (packing.py): packed/<name>
+uint8[n] with index/<name> int64 in place of image/<name>. Files of before are read as they are. A
+file is written aside, synced and renamed, so a finished episode is whole or absent.
 """
 
 from __future__ import annotations
@@ -23,11 +25,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from gato_ros.config import ConfigError, from_dict, to_dict
+from gato_ros.episodes.packing import (
+    LARGEST,
+    can_pack,
+    length_of,
+    narrow,
+    pack,
+    spans,
+    unpack,
+    widen,
+)
 from gato_ros.files import whole
 from gato_ros.spec import Observation, TimestepSpec
 from gato_ros.untrusted import Refused, parse_json, plain
 
 SUFFIX = '.safetensors'
+PACKED, INDEX = 'packed/', 'index/'  # of pictures
+NUMBERS = ('tensor', 'action', 'sent')
 Source = Literal['expert', 'policy', 'teleoperation', 'random']
 
 
@@ -94,7 +108,16 @@ class EpisodeWriter:
         Raises EpisodeError when it cannot be written.
         """
         info = dataclasses.replace(info, length=self.length)
-        arrays = {key: np.stack(rows) for key, rows in self._rows.items()}
+        arrays: dict[str, np.ndarray] = {}
+        room = LARGEST
+        for key, rows in self._rows.items():
+            array = np.stack(rows)
+            group, name = key.split('/', 1)
+            if group == 'image' and can_pack(array, room):
+                arrays[PACKED + name], arrays[INDEX + name] = pack(array)
+                room -= array.nbytes
+            else:
+                arrays[key] = narrow(array) if group in NUMBERS else array
         try:
             with whole(path, synced=True) as aside:
                 save_file(arrays, aside, metadata={'info': json.dumps(to_dict(info))})
@@ -108,7 +131,9 @@ def read_info(path: Path) -> EpisodeInfo:
     try:
         with safe_open(path, 'numpy') as handle:
             info = from_dict(EpisodeInfo, parse_json((handle.metadata() or {})['info']), str(path))
-            lengths = {key: handle.get_slice(key).get_shape()[0] for key in handle.keys()}  # noqa: SIM118
+            lengths = {key: (length_of(handle.get_tensor(key)) if key.startswith(INDEX)
+                             else handle.get_slice(key).get_shape()[0])
+                       for key in handle.keys() if not key.startswith(PACKED)}  # noqa: SIM118
     except (SafetensorError, OSError, LookupError, Refused, ConfigError) as error:
         raise EpisodeError(f'{path} is truncated or no episode: {error}') from error
     wrong = next((key for key, length in lengths.items() if length != info.length), None)
@@ -122,14 +147,28 @@ def read_slice(path: Path, start: int, stop: int) -> dict[str, dict[str, np.ndar
     """Read timesteps [start, stop) as ``{group: {name: array}}``, touching only their bytes."""
     groups: dict[str, dict[str, np.ndarray]] = {
         'image': {}, 'tensor': {}, 'action': {}, 'sent': {}, 'target': {}}
+    room = LARGEST
     try:
         with safe_open(path, 'numpy') as handle:
             for key in handle.keys():  # noqa: SIM118
                 group, name = key.split('/', 1)
-                groups[group][name] = handle.get_slice(key)[start:stop]
+                if key.startswith(PACKED):
+                    groups['image'][name] = _pictures(handle, name, start, stop, room)
+                    room -= groups['image'][name].nbytes
+                elif not key.startswith(INDEX):
+                    found = handle.get_slice(key)[start:stop]
+                    groups[group][name] = widen(found) if group in NUMBERS else found
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise EpisodeError(f'{path} is truncated or no episode: {error}') from error
     return groups
+
+
+def _pictures(handle: Any, name: str, start: int, stop: int, room: int) -> np.ndarray:
+    """Read and unpack timesteps [start, stop) of a camera, and no other bytes."""
+    index, packed = handle.get_tensor(INDEX + name), handle.get_slice(PACKED + name)
+    wanted, places = spans(index, start, stop, room)
+    blocks = [packed[first:last].tobytes() for first, last in places]
+    return unpack(index, wanted, blocks, start, stop)
 
 
 def timestep(data: Mapping[str, Mapping[str, np.ndarray]], row: int
