@@ -51,6 +51,7 @@ _LANDER = FieldSettings(
     low=(-1.5, -0.5, -2.0, -2.0, -2.0, -3.0, 0.0, 0.0),
     high=(1.5, 2.0, 2.0, 2.0, 2.0, 3.0, 1.0, 1.0))
 _LONG = 500  # timesteps of an episode in MuJoCo, half of Gymnasium's: a board plays 50 of them
+_LEGS = ('back_thigh', 'back_shin', 'back_foot', 'front_thigh', 'front_shin', 'front_foot')
 _CAR = FieldSettings(names=('position', 'velocity'), units=('m', 'm/step'))
 
 TASKS = {
@@ -121,4 +122,12 @@ TASKS = {
                       units=('rad', 'rad', 'rad', 'm/s', 'm/s', 'rad/s', 'rad/s', 'rad/s'),
                       low=(-2.0, -2.0, -2.0, -2.5, -3.0, -4.0, -6.0, -7.0),
                       high=(2.0, 2.0, 2.0, 2.5, 3.0, 4.0, 6.0, 7.0)), longest=_LONG),
+    'half_cheetah': ClassicTask(
+        'HalfCheetah-v5', 'run forwards on two legs', linear('half_cheetah'),
+        FieldSettings(names=('height', 'angle', *_LEGS, 'speed_x', 'speed_z', 'turning',
+                             *(f'{joint}_speed' for joint in _LEGS)),
+                      units=('m', *('rad',) * 7, 'm/s', 'm/s', *('rad/s',) * 7),
+                      low=(-0.6, -3.5, *(-1.1,) * 6, -3.0, -4.0, -6.0, *(-25.0,) * 6),
+                      high=(0.4, 3.5, *(1.1,) * 6, 7.0, 4.0, 6.0, *(25.0,) * 6)),
+        longest=_LONG),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gato_ros.config import ConfigError
+from gato_ros.domains.classic.linear import linear
 from gato_ros.domains.classic.tables import best_actions
 from gato_ros.domains.classic.tasks import TASKS
 from gato_ros.domains.domain import Environment
@@ -19,7 +21,7 @@ LEAST = {'cart_pole': 500, 'mountain_car': -130, 'mountain_car_continuous': 85, 
          'acrobot': -130, 'lunar_lander': 180, 'lunar_lander_continuous': 200,
          'cliff_walking': -13, 'cliff_walking_slippery': -150, 'taxi': 3,
          'inverted_pendulum': 500, 'inverted_double_pendulum': 4500, 'reacher': -7,
-         'swimmer': 150}
+         'swimmer': 150, 'half_cheetah': 1000}
 
 
 def play(environment: Environment, task: str, seed: int) -> list[np.ndarray]:
@@ -81,6 +83,11 @@ def test_a_grid_world_is_solved_by_its_table() -> None:
     transitions = {place: {0: at(max(place - 1, 0)), 1: at(min(place + 1, 2))}
                    for place in range(3)}
     assert best_actions(transitions)[:2].tolist() == [1, 1]
+
+
+def test_a_linear_policy_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"linear.yaml has no policy 'snake', expected one; it "):
+        linear('snake')(None)  # type: ignore[arg-type]
 
 
 def test_a_taxi_sees_where_it_is_and_who_waits() -> None:
