@@ -24,6 +24,7 @@ class SourceSettings:
     folders            of episodes
     documents          instead of episodes: patterns of text files
     pictures           instead: folders of pictures with text, see data/pictures.py
+    wordings           instead: a domain, for what people say to it, see data/wordings.py
     name               in the log and in the checkpoint; '': the domain's
     weight             share of the sequences, beside the other sources' weights
     window_timesteps, temperature  at control, where they differ from the run's own
@@ -49,6 +50,7 @@ class SourceSettings:
     tasks: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
+    wordings: str = ''
     name: str = ''
     weight: float = 1.0
     window_timesteps: int | None = None
@@ -70,12 +72,13 @@ class SourceSettings:
     def __post_init__(self) -> None:
         if self.tokens > LOCAL_POSITIONS:
             raise ConfigError(f'tokens is {self.tokens}, expected at most {LOCAL_POSITIONS}')
-        least = 3 if self.pictures else 2 if self.documents else 1
+        least = 3 if self.pictures else 2 if self.documents or self.wordings else 1
         if self.window_timesteps is not None and self.window_timesteps < least:
             raise ConfigError(f'window_timesteps is {self.window_timesteps}, expected at least '
                               f'{least}' + (': an answer would not see what it answers; leave it '
                                             'out' if least > 1 else ''))
-        given = [key for key in ('folders', 'documents', 'pictures') if getattr(self, key)]
+        given = [key for key in ('folders', 'documents', 'pictures', 'wordings')
+                 if getattr(self, key)]
         if len(given) > 1:
             raise ConfigError(f'{" and ".join(given)} are given, expected one of them in a source')
         if not (math.isfinite(self.weight) and self.weight > 0):
