@@ -51,6 +51,7 @@ class DomainConfig:
     window_timesteps  largest number of visible timesteps, null: all that fit
     temperature    of the action tokens; 0 takes the likeliest
     tasks, sentences  what it was trained on, and in which words
+    wordings       the domain in which the weights say what other words mean; '': they cannot
     """
 
     timestep: TimestepSpec
@@ -59,6 +60,7 @@ class DomainConfig:
     temperature: float = 0.0
     tasks: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    wordings: str = ''
 
     def __post_init__(self) -> None:
         for name in ('window_tokens', 'window_timesteps'):

@@ -29,7 +29,10 @@ def words_domain(config: CheckpointConfig, cameras: Sequence[str] = ()) -> tuple
     Raises CheckpointError where the weights know no such domain.
     """
     found: list[tuple[str, list[str]]] = []
+    commands = {domain.wordings for domain in config.domains.values()}  # these only understand
     for name, domain in config.domains.items():
+        if name in commands:
+            continue
         spec = domain.timestep
         fields = [field.name for field in spec.images]
         if spec.tensors or spec.actions or bool(fields) != bool(cameras):

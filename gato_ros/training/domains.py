@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from gato_ros.domains.registry import domain_of
 from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig
 from gato_ros.tokens.context import CAPACITY
 from gato_ros.training.data.mixture import Mixture
@@ -15,8 +18,21 @@ def domains_of(mixture: Mixture, settings: TrainSettings, former: CheckpointConf
                ) -> dict[str, DomainConfig]:
     """Return the domains of a run: those of its sources, and what it began with still knows."""
     known = dict(former.domains) if former else {}
-    return known | {source.name: _config(source, settings, known.get(source.name))
-                    for source in mixture.sources}
+    known |= {source.name: _config(source, settings, known.get(source.name))
+              for source in mixture.sources}
+    for source in mixture.sources:
+        for name in _spoken_to(mixture, known, source.settings.wordings):
+            known[name] = replace(known[name], wordings=source.name)
+    return known
+
+
+def _spoken_to(mixture: Mixture, known: dict[str, DomainConfig], domain: str) -> set[str]:
+    """Return what a checkpoint calls the parts of a domain; none for ''."""
+    if not domain:
+        return set()
+    of_run = {source.name for source in mixture.sources if source.settings.folders
+              and (source.settings.domain or domain_of(source.settings.robot)) == domain}
+    return of_run | {name for name in known if name.split('/')[0] == domain}
 
 
 def _config(source: Source, settings: TrainSettings, former: DomainConfig | None) -> DomainConfig:
@@ -24,12 +40,15 @@ def _config(source: Source, settings: TrainSettings, former: DomainConfig | None
     window = own.window_timesteps
     if window is None and own.folders:  # words stand in a window of any length
         window = settings.window_timesteps
+    if own.wordings:
+        window = 2  # what was said, and what it means
     temperature = settings.temperature if own.temperature is None else own.temperature
     tasks, sentences = set(source.tasks), set(source.sentences)
     if former is not None:
         tasks, sentences = tasks | set(former.tasks), sentences | set(former.sentences)
     return DomainConfig(source.spec, _window_tokens(source, window), window, temperature,
-                        tuple(sorted(tasks)), tuple(sorted(sentences)))
+                        tuple(sorted(tasks)), tuple(sorted(sentences)),
+                        former.wordings if former else '')
 
 
 def _window_tokens(source: Source, window: int | None) -> int:

@@ -25,6 +25,7 @@ class SourceSettings:
     documents          instead of episodes: patterns of text files
     dialogue           instead: patterns of files with exchanges, see domains/language/exchanges.py
     pictures           instead: folders of pictures with text, see data/pictures.py
+    wordings           instead: a domain, for what people say to it, see data/wordings.py
     name               in the log and in the checkpoint; '': the domain's
     weight             share of the sequences, beside the other sources' weights
     window_timesteps, temperature  at control, where they differ from the run's own
@@ -51,6 +52,7 @@ class SourceSettings:
     documents: tuple[str, ...] = ()
     dialogue: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
+    wordings: str = ''
     name: str = ''
     weight: float = 1.0
     window_timesteps: int | None = None
@@ -72,12 +74,13 @@ class SourceSettings:
     def __post_init__(self) -> None:
         if self.tokens > LOCAL_POSITIONS:
             raise ConfigError(f'tokens is {self.tokens}, expected at most {LOCAL_POSITIONS}')
-        least = 3 if self.pictures else 2 if self.documents or self.dialogue else 1
+        said = self.documents or self.dialogue or self.wordings
+        least = 3 if self.pictures else 2 if said else 1
         if self.window_timesteps is not None and self.window_timesteps < least:
             raise ConfigError(f'window_timesteps is {self.window_timesteps}, expected at least '
                               f'{least}' + (': an answer would not see what it answers; leave it '
                                             'out' if least > 1 else ''))
-        given = [key for key in ('folders', 'documents', 'dialogue', 'pictures')
+        given = [key for key in ('folders', 'documents', 'dialogue', 'pictures', 'wordings')
                  if getattr(self, key)]
         if len(given) > 1:
             raise ConfigError(f'{" and ".join(given)} are given, expected one of them in a source')

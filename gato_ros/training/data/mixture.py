@@ -6,6 +6,7 @@
       - {documents: ['docs/*.md'], weight: 0.5}
       - {dialogue: ['config/dialogue/*.yaml'], weight: 0.5}
       - {pictures: [data/captions], weight: 0.5}
+      - {wordings: stacking, weight: 0.2}
 
 A batch is a list of groups of equal layout. A source's share of the sequences is its share of the
 weights on average, and within one sequence of it in every batch. A domain's bodies share their
@@ -29,6 +30,7 @@ from gato_ros.training.data.group import Group
 from gato_ros.training.data.pictures import PictureSource
 from gato_ros.training.data.source import Source
 from gato_ros.training.data.windows import WindowSource, find_episodes
+from gato_ros.training.data.wordings import WordingSource
 from gato_ros.training.settings import SourceSettings
 
 GOLDEN = (5**0.5 - 1) / 2  # its multiples spread most evenly over [0, 1)
@@ -111,9 +113,12 @@ def _sources(settings: SourceSettings, cache: Path | None, alone: bool) -> list[
         return [DialogueSource(settings.name or 'dialogue', settings)]
     if settings.pictures:
         return [PictureSource(settings.name or 'pictures', settings)]
+    if settings.wordings:
+        return [WordingSource(settings.name or 'wordings', settings)]
     if not settings.folders:
         raise ConfigError(f'the source {settings.name or settings.domain!r} has no folders, '
-                          'expected some of episodes, or documents, dialogue, or pictures')
+                          'expected some of episodes, or documents, dialogue, pictures or '
+                          'wordings')
     domain = load_domain(settings.domain or domain_of(settings.robot), settings.robot)
     for task in settings.tasks:
         domain.task(task)
