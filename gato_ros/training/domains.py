@@ -11,6 +11,7 @@ from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.data.source import Source
 from gato_ros.training.settings import TrainSettings
 
+MANY = 500  # sentences that a checkpoint lists; a domain that has more says something new each time
 WORDS = 64  # tokens that a sentence may take beside a demonstration
 
 
@@ -46,6 +47,8 @@ def _config(source: Source, settings: TrainSettings, former: DomainConfig | None
     tasks, sentences = set(source.tasks), set(source.sentences)
     if former is not None:
         tasks, sentences = tasks | set(former.tasks), sentences | set(former.sentences)
+    if len(sentences) > MANY:
+        sentences = set()
     return DomainConfig(source.spec, _window_tokens(source, window), window, temperature,
                         tuple(sorted(tasks)), tuple(sorted(sentences)),
                         former.wordings if former else '')
