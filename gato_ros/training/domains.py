@@ -11,7 +11,7 @@ from gato_ros.training.data.mixture import Mixture
 from gato_ros.training.data.source import Source
 from gato_ros.training.settings import TrainSettings
 
-MANY = 500  # sentences that a checkpoint lists; a domain that has more says something new each time
+MANY = 500  # sentences that a checkpoint lists; a domain that has more says ever new ones
 WORDS = 64  # tokens that a sentence may take beside a demonstration
 
 
