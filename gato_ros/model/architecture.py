@@ -10,7 +10,7 @@ from gato_ros.config import ConfigError, data_path, from_dict, read_yaml
 # Far above any model that fits into memory; beyond them building it would not come to an end.
 LARGEST = {'layers': 1000, 'width': 2**16, 'heads': 2**10, 'key_size': 2**12, 'feedforward': 2**18,
            'patch_channels': 2**12, 'patch_groups': 2**12, 'max_distance': 2**16}
-PRESETS = ('tiny', 'small', '79m', '364m', '1.18b')
+PRESETS = ('tiny', 'small', 'medium', '79m', '364m', '1.18b')
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,32 @@ def make_optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:
 
 
 def take_weights(model: Gato, source: Gato) -> None:
-    """Copy every weight of ``source`` that fits; the auxiliary heads may differ or be missing."""
-    mine = model.state_dict()
-    found = {k: v for k, v in source.state_dict().items()
-             if k in mine and v.shape == mine[k].shape}
-    missing = [k for k in mine if k not in found and not k.startswith('auxiliary_head')]
+    """Copy every weight of ``source``; the auxiliary heads may differ or be missing.
+
+    A deeper model gets the blocks spread evenly over its own, and those between pass everything on
+    as it is: it begins as the very function that the source is, and grows from there.
+
+    Raises ConfigError where other sizes differ.
+    """
+    layers, former = model.arch.layers, source.arch.layers
+    if former > layers:
+        raise ConfigError(f'the starting checkpoint has {former} layers and the model {layers}, '
+                          'expected as many or more; choose another model')
+    places = [number * layers // former for number in range(former)]
+    mine, found = model.state_dict(), {}
+    for name, value in source.state_dict().items():
+        if name.startswith('blocks.'):
+            _, number, rest = name.split('.', 2)
+            name = f'blocks.{places[int(number)]}.{rest}'
+        if name in mine and value.shape == mine[name].shape:
+            found[name] = value
+    between = [i for i in range(layers) if i not in places]
+    free = ('auxiliary_head', *(f'blocks.{i}.' for i in between))
+    missing = [name for name in mine if name not in found and not name.startswith(free)]
     if missing:
         raise ConfigError(f'the starting checkpoint does not fit the model: {missing[0]} has '
-                          f'another shape; choose the same model')
+                          f'another shape; choose the same model, or one with more layers')
     model.load_state_dict(found, strict=False)
+    for block in (model.blocks[i] for i in between):
+        for out in (block.attention.out, block.feedforward.out):
+            nn.init.zeros_(out.weight)
