@@ -155,7 +155,7 @@ def collect(settings: CollectSettings, broken: dict[str, str] | None = None
         work: Callable[[tuple[int, ...]], Sequence[tuple[int, bool] | _Broken]] = (
             _collect_some if broken is None else _try_some)
         for done in chain.from_iterable(run_jobs(
-                work, _shares(settings, missing), settings.workers, _start_worker, (settings,))):
+                work, shares_of(settings, missing), settings.workers, _start_worker, (settings,))):
             if isinstance(done, _Broken):
                 assert broken is not None
                 broken.setdefault(done.task, done.sentence)
@@ -166,7 +166,7 @@ def collect(settings: CollectSettings, broken: dict[str, str] | None = None
                            'command again, or with fewer --workers') from error
 
 
-def _shares(settings: CollectSettings, missing: Sequence[int]) -> list[tuple[int, ...]]:
+def shares_of(settings: CollectSettings, missing: Sequence[int]) -> list[tuple[int, ...]]:
     """Return seeds as jobs of one task each, so that a world serves several episodes.
 
     The tasks take turns, so that what is there after an interruption has something of each.
