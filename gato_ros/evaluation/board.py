@@ -235,10 +235,12 @@ def _suites(left_out: dict[str, str]) -> Iterator[str]:
 def _other_version(domain: Domain, task: str) -> list[str]:
     """Say where the published scores are another version's."""
     found = read_scores().get(f'{domain.name}/{domain.full_name(task)}')
-    if found is None or domain.scores(task) is not None or found.version == domain.version:
+    if found is None or domain.scores(task) is not None:
         return []
-    return [f'{domain.name} is of version {domain.version or "unknown"} here, its published '
-            f'scores are of {found.version or "unknown"}: the two may differ']
+    if not found.version or not domain.version or found.version == domain.version:
+        return []
+    return [f'{domain.name} is of version {domain.version} here, its published scores are of '
+            f'{found.version}: the two may differ']
 
 
 def _standing(title: str, rows: Sequence[TaskRow]) -> Standing:

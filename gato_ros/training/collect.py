@@ -16,8 +16,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from gato_ros.training.disturbance import Disturbance
 from gato_ros.workers import Overdue, WorkerError, run_jobs, time_limit
 
 RANDOM = 'random'  # the actor that every domain has
+SHARE = 16  # episodes of one task that a process makes in one world, at most
 PATIENCE = 3  # episodes of a task that may break in a process before it leaves that task alone
 SOURCES: dict[str, Source] = {'person': 'teleoperation', RANDOM: 'random'}  # else: expert
 
@@ -150,8 +152,10 @@ def collect(settings: CollectSettings, broken: dict[str, str] | None = None
                 'that it was begun with')
         yield seed, domain.usable(info.success, info.normalised)
     try:
-        work = _collect_one if broken is None else _try
-        for done in run_jobs(work, missing, settings.workers, _start_worker, (settings,)):
+        work: Callable[[tuple[int, ...]], Sequence[tuple[int, bool] | _Broken]] = (
+            _collect_some if broken is None else _try_some)
+        for done in chain.from_iterable(run_jobs(
+                work, shares_of(settings, missing), settings.workers, _start_worker, (settings,))):
             if isinstance(done, _Broken):
                 assert broken is not None
                 broken.setdefault(done.task, done.sentence)
@@ -160,6 +164,22 @@ def collect(settings: CollectSettings, broken: dict[str, str] | None = None
     except WorkerError as error:
         raise CollectError(f'{error}; finished episodes are kept in {settings.out}, so give the '
                            'command again, or with fewer --workers') from error
+
+
+def shares_of(settings: CollectSettings, missing: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return seeds as jobs of one task each, so that a world serves several episodes.
+
+    The tasks take turns, so that what is there after an interruption has something of each.
+    """
+    workers = settings.workers or len(os.sched_getaffinity(0))
+    by_task: dict[str, list[int]] = {}
+    for seed in missing:
+        by_task.setdefault(settings.find(seed)[1], []).append(seed)
+    cut = []
+    for seeds in by_task.values():
+        size = max(1, min(SHARE, len(seeds) // (2 * workers)))
+        cut.append([tuple(seeds[i:i + size]) for i in range(0, len(seeds), size)])
+    return [share for turn in zip_longest(*cut) for share in turn if share is not None]
 
 
 class RandomDemonstrator:
@@ -176,13 +196,17 @@ class RandomDemonstrator:
 
 
 class _Worker:
-    """One process's environments, and its policy."""
+    """One process: environment and policy of the task that it is at.
+
+    A world may take a hundred megabytes, so that one for each of fifty tasks is too much.
+    """
 
     def __init__(self, settings: CollectSettings) -> None:
         self.settings, self.domain = settings, settings.domain
-        self._environments: dict[str, Checked] = {}
+        self._task = self._known = ''
+        self._environment: Checked | None = None
+        self._gato: Any = None
         self.source: Source = SOURCES.get(settings.actor, 'expert')
-        self._policies: dict[str, Any] = {}
         self.faults: Counter[str] = Counter()  # of each task
         self.provenance: dict[str, object] = {}
         if settings.policy is not None:
@@ -197,14 +221,15 @@ class _Worker:
                                'policy_share': settings.policy_share}
 
     def environment(self, task: str) -> Checked:
-        if task not in self._environments:
-            made = self._environments[task] = Checked(self.domain.environment())
-            made.randomise = self.settings.randomise
-        return self._environments[task]
+        if self._environment is None or self._task != task:
+            self.leave()
+            self._environment, self._task = Checked(self.domain.environment()), task
+            self._environment.randomise = self.settings.randomise
+        return self._environment
 
-    def leave(self, task: str) -> None:
-        """Close a task's environment: the next episode gets a new one."""
-        environment = self._environments.pop(task, None)
+    def leave(self) -> None:
+        """Close the environment: the next episode gets a new one."""
+        environment, self._environment = self._environment, None
         if environment is not None:
             environment.close()
 
@@ -214,10 +239,12 @@ class _Worker:
             return None
         name = self._checkpoint.config.name_of(self.domain.source(task),
                                                self.domain.specification(task))
-        if name not in self._policies:
+        if self._known != name:
             from gato_ros.policy.policy import GatoPolicy
-            self._policies[name] = GatoPolicy(self._checkpoint, name)
-        return self._policies[name]
+            self._gato = (self._gato.beside(name) if self._gato is not None
+                          else GatoPolicy(self._checkpoint, name))
+            self._known = name
+        return self._gato
 
     def demonstrator(self, environment: Environment, rng: np.random.Generator) -> Demonstrator:
         if self.settings.actor == RANDOM:
@@ -274,6 +301,14 @@ def _start_worker(settings: CollectSettings) -> None:
     _worker = _Worker(settings)
 
 
+def _collect_some(seeds: Sequence[int]) -> list[tuple[int, bool]]:
+    return [_collect_one(seed) for seed in seeds]
+
+
+def _try_some(seeds: Sequence[int]) -> list[tuple[int, bool] | _Broken]:
+    return [_try(seed) for seed in seeds]
+
+
 def _collect_one(seed: int) -> tuple[int, bool]:
     try:
         with time_limit(_worker.settings.longest_s):
@@ -293,7 +328,7 @@ def _try(seed: int) -> tuple[int, bool] | _Broken:
         if sentence is None:
             raise
         _worker.faults[task] += 1
-        _worker.leave(task)
+        _worker.leave()
         return _Broken(task, f'seed {seed}: {sentence}')
 
 
