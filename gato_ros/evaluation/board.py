@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.domain import Domain, DomainError
+from gato_ros.domains.domain import DomainError
 from gato_ros.domains.registry import domain_names, find_task, find_tasks
-from gato_ros.domains.scores import read_scores, scores_of
+from gato_ros.domains.scores import other_version, scores_of
 from gato_ros.evaluation.rollout import Outcome
 from gato_ros.evaluation.statistics import (
     Rate,
@@ -119,12 +119,12 @@ def plan(config: CheckpointConfig, references: Sequence[str] = ()) -> Plan:
             left_out[f'{domain.name}/{name}'] = UNSCORED
             continue
         tasks.append(reference)
-        warnings += _other_version(domain, name)
+        warnings.append(other_version(domain, name))
     if not references:
         left_out |= {name: 'the checkpoint knows it, but no domain that is installed here is it'
                      for name, known in config.domains.items()
                      if known.timestep.actions and name not in met}
-    return Plan(tuple(tasks), left_out, tuple(dict.fromkeys(warnings)))
+    return Plan(tuple(tasks), left_out, tuple(dict.fromkeys(filter(None, warnings))))
 
 
 def settings_of(planned: Plan, checkpoint: Path = SHIPPED, episodes: int = EPISODES,
@@ -230,15 +230,6 @@ def _suites(left_out: dict[str, str]) -> Iterator[str]:
             yield from find_tasks((name,))
         except (DomainError, ConfigError) as error:
             left_out[name] = str(error)
-
-
-def _other_version(domain: Domain, task: str) -> list[str]:
-    """Say where the published scores are another version's."""
-    found = read_scores().get(f'{domain.name}/{domain.full_name(task)}')
-    if found is None or domain.scores(task) is not None or found.version == domain.version:
-        return []
-    return [f'{domain.name} is of version {domain.version or "unknown"} here, its published '
-            f'scores are of {found.version or "unknown"}: the two may differ']
 
 
 def _standing(title: str, rows: Sequence[TaskRow]) -> Standing:
