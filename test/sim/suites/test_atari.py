@@ -105,6 +105,13 @@ def test_every_task_tells_its_name_in_words() -> None:
     assert len(sentences) == len(tasks) == 2 * len(GAMES)
 
 
+def test_people_are_compared_where_their_score_was_published() -> None:
+    """As the column of humans of the Atari-57 benchmark has it."""
+    domain = load_domain('atari')
+    assert [domain.human(task) for task in ('pong', 'pong' + STEADY, 'carnival')] == [
+        14.6, 14.6, None]
+
+
 def test_a_missing_game_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment_module, 'get_rom_path', lambda rom: None)
     with pytest.raises(DomainError, match=r"the game 'pong' is not in the installed ale-py \d"):
