@@ -42,7 +42,7 @@ def carnival(ram: np.ndarray, former: np.ndarray) -> int:
     if not aims:
         return NOTHING
     away = min(aims, key=lambda aim: abs(aim - x)) - x
-    return stick(away if abs(away) > 2 else 0, fire=abs(away) < 4 and ram[55] < 15)
+    return stick(away if abs(away) > 2 else 0, fire=abs(away) < 7 and ram[55] < 15)
 
 
 def _shielded(place: int) -> bool:
