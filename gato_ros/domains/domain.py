@@ -268,6 +268,10 @@ class Domain(ABC):
         """Return a task's scores where they are known beforehand; else the published count."""
         return None
 
+    def human(self, task: str) -> float | None:
+        """Return a person's published score, to be read beside ours; None: there is none."""
+        return None
+
     def with_robot(self, robot: str) -> Domain:
         """Return this domain with another robot, a name or a YAML file."""
         raise ConfigError(f'the domain {self.name!r} has no robot, but robot {robot!r} was given; '

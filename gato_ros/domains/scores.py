@@ -33,14 +33,16 @@ def scores_of(domain: Domain, task: str) -> Scores | None:
 
 
 def other_version(domain: Domain, task: str) -> str:
-    """Return a warning where published scores were measured with another version; else ''."""
-    name = f'{domain.name}/{domain.full_name(task)}'
-    found = None if domain.scores(task) else read_scores().get(name)
+    """Say that a task's published scores are another version's; '' where they are not.
+
+    A domain that names no version, such as our own arm's, is of one version.
+    """
+    found = None if domain.scores(task) else read_scores().get(
+        f'{domain.name}/{domain.full_name(task)}')
     if found is None or not domain.version or found.version == domain.version:
         return ''
-    return (f'the scores of {name} were measured with {found.version}, and here is '
-            f'{domain.version}: a normalised score may not compare; measure them again: '
-            f'gato-ros domains score {name}')
+    return (f'{domain.name} is of version {domain.version} here, its published scores are of '
+            f'{found.version or "unknown"}: the two may differ')
 
 
 @lru_cache(maxsize=1)

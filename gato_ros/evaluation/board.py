@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.domain import Domain, DomainError
+from gato_ros.domains.domain import DomainError, Scores
 from gato_ros.domains.registry import domain_names, find_task, find_tasks
-from gato_ros.domains.scores import read_scores, scores_of
+from gato_ros.domains.scores import other_version, scores_of
 from gato_ros.evaluation.rollout import Outcome
 from gato_ros.evaluation.statistics import (
     Rate,
@@ -58,6 +58,8 @@ class TaskRow:
     held_out    whether it is one that may never be trained on
     normalised  float64[n], of its episodes in the order of their seeds
     success     None where the domain knows scores alone
+    ends        the published scores by which it is normalised
+    human       a person's published score; None: nobody published one
     """
 
     domain: str
@@ -66,6 +68,8 @@ class TaskRow:
     score: float
     normalised: np.ndarray
     success: Rate | None
+    ends: Scores
+    human: float | None = None
 
     @property
     def share(self) -> float:
@@ -119,12 +123,12 @@ def plan(config: CheckpointConfig, references: Sequence[str] = ()) -> Plan:
             left_out[f'{domain.name}/{name}'] = UNSCORED
             continue
         tasks.append(reference)
-        warnings += _other_version(domain, name)
+        warnings.append(other_version(domain, name))
     if not references:
         left_out |= {name: 'the checkpoint knows it, but no domain that is installed here is it'
                      for name, known in config.domains.items()
                      if known.timestep.actions and name not in met}
-    return Plan(tuple(tasks), left_out, tuple(dict.fromkeys(warnings)))
+    return Plan(tuple(tasks), left_out, tuple(dict.fromkeys(filter(None, warnings))))
 
 
 def settings_of(planned: Plan, checkpoint: Path = SHIPPED, episodes: int = EPISODES,
@@ -160,7 +164,8 @@ def task_rows(settings: EvaluateSettings, outcomes: Iterable[Outcome]) -> list[T
             domain.name, name, domain.task(name).held_out,
             float(np.mean([outcome.score for outcome in found])),
             np.array([scores.normalised(outcome.score) for outcome in found]),
-            Rate(sum(bool(o.success) for o in found), len(found)) if judged else None))
+            Rate(sum(bool(o.success) for o in found), len(found)) if judged else None,
+            scores, domain.human(name)))
     return rows
 
 
@@ -216,6 +221,8 @@ def board(settings: EvaluateSettings, planned: Plan, rows: Sequence[TaskRow],
         'mean_of_domains': mean_of_domains(found) if found else None,
         'tasks': [{'domain': row.domain, 'task': row.task, 'held_out': row.held_out,
                    'n': len(row.normalised), 'score': row.score, 'normalised': row.share,
+                   'random': row.ends.random.mean, 'expert': row.ends.expert.mean,
+                   'human': row.human,
                    'success': row.success.value if row.success else None,
                    'interval': list(row.success.interval) if row.success else None}
                   for row in rows],
@@ -230,17 +237,6 @@ def _suites(left_out: dict[str, str]) -> Iterator[str]:
             yield from find_tasks((name,))
         except (DomainError, ConfigError) as error:
             left_out[name] = str(error)
-
-
-def _other_version(domain: Domain, task: str) -> list[str]:
-    """Say where the published scores are another version's."""
-    found = read_scores().get(f'{domain.name}/{domain.full_name(task)}')
-    if found is None or domain.scores(task) is not None:
-        return []
-    if not found.version or not domain.version or found.version == domain.version:
-        return []
-    return [f'{domain.name} is of version {domain.version} here, its published scores are of '
-            f'{found.version}: the two may differ']
 
 
 def _standing(title: str, rows: Sequence[TaskRow]) -> Standing:

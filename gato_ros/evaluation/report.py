@@ -78,9 +78,9 @@ def report(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> dict[str,
 
 
 def warnings(settings: EvaluateSettings) -> list[str]:
-    """Return a sentence for each task whose published scores are another version's."""
+    """Return a sentence for each domain whose published scores are another version's."""
     found = (other_version(*settings.find(task)) for task in settings.tasks)
-    return [sentence for sentence in found if sentence]
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def show(settings: EvaluateSettings, outcomes: Sequence[Outcome]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gato_ros.domains import registry
+from gato_ros.domains.domain import Score, Scores
 from gato_ros.domains.registry import load_domain
 from gato_ros.evaluation.board import TaskRow, counts_above, mean_of_domains, plan, standings
 from gato_ros.evaluation.statistics import Rate
@@ -91,6 +92,9 @@ class Coins(Domain):
     def scores(self, task):
         known = Scores(Score(10.0, 1.0, 50), Score(14.0, 0.0, 50))
         return None if task == 'unscored' else known
+
+    def human(self, task):
+        return 12.5 if task == 'plays' else None
 """
 
 
@@ -116,7 +120,8 @@ def generalist(tmp_path: Path, coins: Path) -> Path:
 def row(domain: str, task: str, *normalised: float, held_out: bool = False,
         successes: int | None = None) -> TaskRow:
     rate = None if successes is None else Rate(successes, len(normalised))
-    return TaskRow(domain, task, held_out, 0.0, np.array(normalised), rate)
+    ends = Scores(Score(0.0, 1.0, 50), Score(1.0, 1.0, 50))
+    return TaskRow(domain, task, held_out, 0.0, np.array(normalised), rate, ends)
 
 
 ROWS = [row('games', 'a', 0.0, 0.2, 0.4, 0.6), row('games', 'b', 0.9, 0.9, 0.9, 0.9),
@@ -163,6 +168,8 @@ def test_a_board_names_what_breaks_and_scores_the_rest(
     assert [(line['task'], line['n']) for line in found['tasks']] == [
         ('plays', 6), ('never', 6), ('long', 6)]
     plays, never, _ = found['tasks']
+    assert [plays[who] for who in ('random', 'expert', 'human')] == [10.0, 14.0, 12.5]
+    assert never['human'] is None and 'human, published' in said.out
     assert plays['normalised'] == pytest.approx((plays['score'] - 10) / 4)
     assert never['held_out'] and never['success'] == 0 and plays['success'] is None
     assert [line['title'] for line in found['domains']] == ['coins', 'all', 'held out: coins']

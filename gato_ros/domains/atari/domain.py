@@ -45,6 +45,9 @@ class Atari(Domain):
         assert isinstance(world, AtariEnvironment)
         return Reader(world)
 
+    def human(self, task: str) -> float | None:
+        return game_of(task)[0].human
+
     def fingerprint(self) -> list[bytes]:
         source = sorted(Path(__file__).parent.glob('*.py'))
         return [self.version.encode(), *(file.read_bytes() for file in source)]

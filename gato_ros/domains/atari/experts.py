@@ -12,11 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 from gato_ros.domains.atari.paddles import breakout, pong
-from gato_ros.domains.atari.shooters import space_invaders
+from gato_ros.domains.atari.shooters import carnival, space_invaders
 from gato_ros.domains.atari.sports import boxing, fishing_derby, skiing
 from gato_ros.domains.atari.walkers import freeway, gopher
 
 Expert = Callable[[np.ndarray, np.ndarray], int]  # int[128] now, int[128] then -> buttons
 EXPERTS: dict[str, Expert] = {
-    'boxing': boxing, 'breakout': breakout, 'fishing_derby': fishing_derby, 'freeway': freeway,
-    'gopher': gopher, 'pong': pong, 'skiing': skiing, 'space_invaders': space_invaders}
+    'boxing': boxing, 'breakout': breakout, 'carnival': carnival,
+    'fishing_derby': fishing_derby, 'freeway': freeway, 'gopher': gopher, 'pong': pong,
+    'skiing': skiing, 'space_invaders': space_invaders}

@@ -18,7 +18,8 @@ class Game:
     rom      its name in the emulator; title: for people
     rows     first and last row of the screen's 210 that the picture shows, without scores
     longest  timesteps of an episode, which ends before with the game
-    human    a person's published score of whole games; None: nobody published one
+    human    a person's published score: Atari-57's column of humans (Badia et al. 2020); of whole
+             games, so it compares only where an episode is one. None: nobody published one
     """
 
     rom: str
@@ -32,6 +33,7 @@ class Game:
 GAMES = {game.rom: game for game in (
     Game('boxing', 'Boxing', (32, 182), 450, 12.1),
     Game('breakout', 'Breakout', (26, 198), 800, 30.5),
+    Game('carnival', 'Carnival', (26, 202), 600, held_out=True),
     Game('fishing_derby', 'Fishing Derby', (60, 190), 600, -38.7),
     Game('freeway', 'Freeway', (16, 196), 512, 29.6),
     Game('gopher', 'Gopher', (90, 196), 600, 2412.5),

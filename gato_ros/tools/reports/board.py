@@ -41,9 +41,11 @@ PUBLISHED: tuple[dict[str, Any], ...] = (
 
 def show_board(settings: EvaluateSettings, rows: Sequence[TaskRow]) -> None:
     """Print every task, then the board, as Markdown."""
-    _print(('domain', 'task', 'n', 'score', 'normalised', 'success', '95 % interval'), [
+    _print(('domain', 'task', 'n', 'score', 'random', 'expert', 'human, published', 'normalised',
+            'success', '95 % interval'), [
         (row.domain, row.task + ' (held out)' * row.held_out, str(len(row.normalised)),
-         f'{row.score:.4g}', _percent(row.share),
+         f'{row.score:.4g}', f'{row.ends.random.mean:.4g}', f'{row.ends.expert.mean:.4g}',
+         '-' if row.human is None else f'{row.human:g}', _percent(row.share),
          _percent(row.success.value) if row.success else '-',
          ' to '.join(f'{100 * end:.1f}' for end in row.success.interval) if row.success else '-')
         for row in rows])
@@ -58,7 +60,8 @@ def show_board(settings: EvaluateSettings, rows: Sequence[TaskRow]) -> None:
           'mean: of the middle half of all episodes, with a bootstrap within the tasks, as JAT '
           'has it by rliable. Success: mean of the tasks that can succeed, in brackets how many. '
           "JAT's and Gato's lines are as published, with their own tasks, experts and seeds; "
-          'they were not run here.')
+          "they were not run here. People's scores are of whole games, ours of as many timesteps "
+          'as an episode has.')
     if any(not standing.held_out for standing in found):
         print(f'Mean of the domains: {_percent(mean_of_domains(found))} (interquartile means; '
               "JAT's 65.8 % is this)")
