@@ -47,7 +47,10 @@ class Actor(Protocol):
 
 
 class PolicyActor:
-    """The checkpoint, prompted with the episode's sentence; it sees the observation alone."""
+    """The checkpoint, prompted with the episode's sentence; it sees the observation alone.
+
+    A sentence that it does not understand moves nothing.
+    """
 
     sees = True
 
@@ -55,13 +58,15 @@ class PolicyActor:
         self._policies = policies
 
     def reset(self, scene: Scene) -> None:
-        self._policy = self._policies(scene)
+        self._policy, self._environment = self._policies(scene), scene.environment
         self._policy.reset(self.prompt(scene), scene.seed)
 
     def prompt(self, scene: Scene) -> Prompt:
         return scene.environment.sentence
 
     def act(self, observation: Observation, sent: Values | None) -> Values:
+        if self._policy.refusal:
+            return self._environment.still(sent)
         seen = replace(observation, images=self._view(observation.images))
         return self._policy.act(seen, sent).values
 

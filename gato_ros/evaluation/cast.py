@@ -16,18 +16,25 @@ from gato_ros.evaluation.actors import (
     StaleImageActor,
     StillActor,
 )
-from gato_ros.evaluation.prompted import MisledActor, MisshownActor, ShownActor, UntoldActor
+from gato_ros.evaluation.prompted import (
+    MisledActor,
+    MisshownActor,
+    ShownActor,
+    UntoldActor,
+    WordedActor,
+)
 
 POLICIES: Mapping[str, Callable[[Policies], Actor]] = {
     'policy': PolicyActor, 'no_image': NoImageActor, 'stale_image': StaleImageActor,
-    'untold': UntoldActor, 'misled': MisledActor, 'shown': ShownActor, 'misshown': MisshownActor}
+    'untold': UntoldActor, 'misled': MisledActor, 'shown': ShownActor, 'misshown': MisshownActor,
+    'worded': WordedActor}
 SCRIPTS: Mapping[str, Callable[[], Actor]] = {
     'expert': ExpertActor, 'still': StillActor, 'random': RandomActor, 'replay': ReplayActor}
 POLICY_ACTORS = frozenset(POLICIES)
 EXPERT_ACTORS = frozenset(('expert', 'replay', 'shown', 'misshown'))  # what needs an expert
 CONTROLS = ('policy', 'expert', 'still', 'random', 'replay', 'no_image', 'stale_image')
 ABLATION = ('policy', 'shown', 'untold', 'misled', 'misshown')  # of the prompt
-ACTORS = (*CONTROLS, *ABLATION[1:])
+ACTORS = (*CONTROLS, *ABLATION[1:], 'worded')
 
 
 def make_actor(name: str, policies: Policies) -> Actor:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from gato_ros.domains.language.wordings import word
 from gato_ros.episodes.prompts import STEPS
 from gato_ros.evaluation.actors import PolicyActor, Scene, demonstrate
 from gato_ros.tokens.sequence import Prompt
@@ -17,6 +20,14 @@ class UntoldActor(PolicyActor):
 
     def prompt(self, scene: Scene) -> Prompt:
         return ''
+
+
+class WordedActor(PolicyActor):
+    """Told the scene's own goal in words that no training has seen."""
+
+    def prompt(self, scene: Scene) -> Prompt:
+        rng = np.random.default_rng((scene.seed, 8))
+        return word(rng, held_out=True, meant=scene.environment.sentence).said
 
 
 class MisledActor(PolicyActor):

@@ -35,6 +35,7 @@ _WORLD = ('config.py', 'spec.py', 'robot.py', 'kinematics.py', 'safety', 'domain
           'domains/wrappers.py', 'episodes/prompts.py', 'evaluation/actors.py',
           'evaluation/prompted.py', 'evaluation/rollout.py', 'tokens')
 _POLICY = ('policy', 'model')
+_WORDED = ('domains/language',)  # of the actor that is told in other words
 
 
 class EvaluationError(RuntimeError):
@@ -166,7 +167,9 @@ def fingerprints(settings: EvaluateSettings) -> Fingerprints:
             given = settings.temperature
             known = config.domains[name_in(config, domain, name)]
             own += _digests([str(float(known.temperature if given is None else given)).encode()])
-        found |= {(task, actor): _joined([*world, *own] if actor in POLICY_ACTORS else world)
+        found |= {(task, actor): _joined([
+            *world, *(own if actor in POLICY_ACTORS else ()),
+            *(_digests(_contents(_WORDED)) if actor == 'worded' else ())])
                   for actor in settings.actors}
     return found
 

@@ -93,6 +93,10 @@ class CheckpointConfig:
     def __post_init__(self) -> None:
         if not self.domains:
             raise ConfigError('domains is empty, expected at least one')
+        for name, domain in self.domains.items():
+            if domain.wordings and domain.wordings not in self.domains:
+                raise ConfigError(f'wordings of the domain {name!r} is {domain.wordings!r}, '
+                                  f'expected one of {", ".join(self.domains)}')
 
     def domain(self, wanted: str | TimestepSpec) -> DomainConfig:
         """Return a domain by its name, or by exactly its specification: the last that has it.

@@ -25,6 +25,7 @@ from gato_ros.policy.choice import build_engine
 from gato_ros.policy.eager import EagerEngine
 from gato_ros.policy.engine import Engine, EngineError, Place, one_sentence
 from gato_ros.policy.turns import Turns
+from gato_ros.policy.understanding import understand
 from gato_ros.spec import Action, Observation, TimestepSpec
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
@@ -47,6 +48,9 @@ class GatoPolicy:
     engine  one of choice.ENGINES; auto: the fastest that works here
     sentences  what it was told in training, in this domain
     said    what the policy read in the demonstration that is pinned, in its own words, else ''
+    understood  the sentence that is pinned: as given, or what it means as the weights say in
+                the domain ``wordings``
+    refusal     why a sentence is not acted on, in a sentence for people; '' where it is
     fallback_reason  why the fast engine does not work here, '' when it does
 
     Several contexts may share weights (:meth:`beside`), each in a thread of its own: they take
@@ -82,6 +86,8 @@ class GatoPolicy:
                make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
         config = self.checkpoint.config.domain(domain)
         self.tokenizer, self.sentences = TimestepTokenizer(config.timestep), config.sentences
+        self.wordings = config.wordings
+        self._listener: GatoPolicy | None = None  # made when it is first needed
         self.temperature = config.temperature if temperature is None else temperature
         self.window = ContextWindow(config.window_tokens, config.window_timesteps)
         whole = self.tokenizer.layout()
@@ -105,7 +111,8 @@ class GatoPolicy:
 
         A checkpoint that has learnt to goes on in words behind a pinned demonstration: they are
         pinned with it, and what the policy does can be compared with what it says. A prompt is as
-        urgent as an action: what may wait for other contexts is for :meth:`say`.
+        urgent as an action: what may wait for other contexts is for :meth:`say`. Where it has
+        learnt to say what sentences mean, that is asked first: :meth:`act` refuses after nothing.
 
         seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
               the same
@@ -114,10 +121,13 @@ class GatoPolicy:
         Raises ValueError when there is no room for it, or it would be gone at the first timestep.
         """
         self.window.clear()
-        self.said = ''
+        self.said = self.understood = self.refusal = ''
         self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
         self._answer: object = None  # the one that is being said
+        if isinstance(prompt, str) and prompt:
+            prompt, self.refusal = self._meaning(prompt)
+            self.understood = prompt
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
                   ) if isinstance(prompt, str) else prompt
         most = self.window.max_timesteps
@@ -133,6 +143,13 @@ class GatoPolicy:
             self.said = ''.join(self._in_words(self._speak(
                 LONGEST_NAME, 0.0, self.window.pin, self._turns.urgent)))
 
+    def _meaning(self, said: str) -> tuple[str, str]:
+        """Return what a sentence is taken as, and why it is not acted on."""
+        if not self.wordings:
+            return said, ''
+        self._listener = self._listener or self.beside(self.wordings)
+        return understand(said, self.sentences, self._listener)
+
     def warm_up(self, steps: int = 3) -> None:
         """Answer examples until the first, slow calls are over; then reset.
 
@@ -141,12 +158,14 @@ class GatoPolicy:
         try:
             for _ in range(steps):
                 self._answer_example()
+            self._meaning('hello')
         except EngineError as error:
             if self._wanted != 'auto' or isinstance(self.engine, EagerEngine):
                 raise
             self.fallback_reason = str(error)
             self.engine = EagerEngine(self.checkpoint.model, self.window.capacity)
             self._seen.clear()
+            self._listener = None
             self.reset()
             self.warm_up(steps)
         self.reset()
@@ -166,7 +185,11 @@ class GatoPolicy:
 
         sent  the former action as it was really sent, behind the gate: it replaces in the context
               what was sampled. None: the sampled one was sent.
+
+        Raises ValueError for what the specification does not allow, and where ``refusal`` is set.
         """
+        if self.refusal:
+            raise ValueError(self.refusal)
         with self._computing(self._turns.urgent):
             return self._act(observation, sent)
 

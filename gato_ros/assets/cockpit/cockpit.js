@@ -108,7 +108,7 @@ function show(state) {
   put($('policy'), state.policy_on ? 'The policy may act' : 'Let the policy act');
   if ($('speed').value !== show.speed) put($('fast'), `${Math.round(100 * (show.speed = $('speed').value))} %`);
   const last = state.policy;
-  if (policy) put($('prompt'), `Prompt: ${policy.prompt || 'none'}${policy.prompt_read_as ? `, read as "${policy.prompt_read_as}"` : ''}`);
+  if (policy) put($('prompt'), `Prompt: ${policy.prompt || 'none'}${policy.prompt_read_as ? `, read as "${policy.prompt_read_as}"` : ''}${policy.prompt_refused ? `. ${policy.prompt_refused}; nothing moves` : ''}`);
   put($('step'), last.tokens ? `${policy ? policy.message + '; ' : ''}latency ${last.latency_ms} ms, ${last.window}${policy && policy.window_capacity > 0 ? ` of ${policy.window_capacity}` : ''} tokens in the window` : '');
   if (state.image_age_ms.length) put($('age'), `Image age: ${state.image_age_ms[0]} ms, 95 % below ${state.image_age_ms[1]} ms`);
   for (const word of state.words) log(`${word.who}: ${word.words}`, word.level);

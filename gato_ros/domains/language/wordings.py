@@ -13,9 +13,11 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
+from gato_ros.config import ConfigError
 from gato_ros.domains.language import elsewhere as other
 from gato_ros.domains.language.commands import (
     COLOURS,
@@ -29,6 +31,7 @@ from gato_ros.domains.language.commands import (
 from gato_ros.domains.stacking.tasks import BLOCKS
 
 NOTHING = ''
+COUNT = {'stack': 2, 'tower': 3, 'lift': 1, 'reach': 1}  # of blocks that are named
 KINDS = ('stack',) * 7 + ('tower', 'lift', 'reach')
 GERMAN_SHARE, MISTYPED, ARTICLES_LOST, COMMAND_SHARE = 0.25, 0.3, 0.1, 0.65
 KEYS = ('qwertyuiop', 'asdfghjkl', 'zxcvbnm')
@@ -59,13 +62,32 @@ def draw(rng: np.random.Generator) -> Wording:
     return word(rng) if rng.random() < COMMAND_SHARE else elsewhere(rng)
 
 
-def word(rng: np.random.Generator, held_out: bool = False, kind: str = '') -> Wording:
-    """Return a command in some wording; ``kind`` of task: stack, tower, lift or reach; '': any."""
-    kind = kind or _pick(rng, KINDS)
-    blocks = [BLOCKS[i] for i in rng.permutation(len(BLOCKS))]
+def word(rng: np.random.Generator, held_out: bool = False, meant: str = '') -> Wording:
+    """Return a command in some wording: of the canonical sentence ``meant``, or of any.
+
+    Raises ConfigError for a sentence that has no wordings.
+    """
+    if meant:
+        kind, told = task_of(meant)
+        others = [block for block in BLOCKS if block not in told]
+        blocks = [*told, *(others[i] for i in rng.permutation(len(others)))]
+    else:
+        kind, blocks = _pick(rng, KINDS), [BLOCKS[i] for i in rng.permutation(len(BLOCKS))]
     said, new = _command(rng, kind, [_Block(name) for name in blocks], held_out)
-    count = {'stack': 2, 'tower': 3}.get(kind, 1)
-    return Wording(_written(rng, said), sentence(kind, blocks[:count]), new)
+    return Wording(_written(rng, said), sentence(kind, blocks[:COUNT[kind]]), new)
+
+
+def task_of(meant: str) -> tuple[str, tuple[str, ...]]:
+    """Return the kind of task of a canonical sentence, and its blocks from the top down.
+
+    Raises ConfigError for a sentence that is none.
+    """
+    for kind, count in COUNT.items():
+        for blocks in permutations(BLOCKS, count):
+            if sentence(kind, blocks) == meant:
+                return kind, blocks
+    raise ConfigError(f'the sentence {meant!r} has no wordings, expected one of a task with '
+                      'blocks, such as "stack the red block on the blue block"')
 
 
 def elsewhere(rng: np.random.Generator, held_out: bool = False) -> Wording:
@@ -176,7 +198,7 @@ def _of_others(rng: np.random.Generator, held_out: bool) -> str:
     """Return a command about another colour, another thing, or one block twice."""
     blocks = [_Block(BLOCKS[i]) for i in rng.permutation(len(BLOCKS))]
     kind = _pick(rng, KINDS)
-    count = {'stack': 2, 'tower': 3}.get(kind, 1)
+    count = COUNT[kind]
     place = int(rng.integers(count))
     way = int(rng.integers(5))
     if way == 0 and count > 1:

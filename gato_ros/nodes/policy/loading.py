@@ -29,10 +29,14 @@ class Policy(Protocol):
     """What the node needs of a policy.
 
     said             what it read in the demonstration that is pinned, else ''
+    understood       the sentence that is pinned: what the prompt's words mean
+    refusal          why the prompt's words are not acted on, else '': act() refuses then
     fallback_reason  why the fast engine does not work here, else ''
     """
 
     said: str
+    understood: str
+    refusal: str
     fallback_reason: str
 
     @property

@@ -1,7 +1,8 @@
 """Cameras and joint states in, proposals out. Proposals go to the safety node, never to the robot.
 
     in   the cameras and joint states of the robot's YAML file; prompt (String); sent_effort;
-         ask (String), see talker.py, which answers on text
+         ask (String), see talker.py, which answers on text; there it is also said what the
+         policy understood of a prompt: a sentence that it does not understand moves nothing
     out  proposed_effort   JointState with the stamp of the observation that it answers
          policy/timing     String, JSON: stamp_ns, latency_ms, timing_ms, tokens, window
          policy/heartbeat  DiagnosticStatus at 50 Hz (see heartbeat.py)
@@ -41,12 +42,13 @@ from gato_ros.nodes.common.scheduling import POLICY, take
 from gato_ros.nodes.policy.loading import Policy, engine_failure, load_policy, open_speaker
 from gato_ros.nodes.policy.params import PARAMS
 from gato_ros.nodes.policy.prompter import Prompter
+from gato_ros.nodes.policy.still import still
 from gato_ros.nodes.policy.talker import Talker
 from gato_ros.nodes.sensing.cameras import Cameras
 from gato_ros.nodes.sensing.inputs import Inputs, Snapshot
 from gato_ros.nodes.sensing.mailbox import Mailbox, Stale
 from gato_ros.robot import RobotSpec, load_robot
-from gato_ros.spec import Action
+from gato_ros.spec import Action, Observation
 
 TOLD = 50  # sentences at most that diagnostics name, of those that a checkpoint was trained on
 
@@ -71,7 +73,8 @@ class PolicyNode(ManagedNode):
         self._message, self._level = 'waiting for observations', diagnostics.STALE
         self._statistics = diagnostics.StepStatistics()
         self._window, self._capacity = 0, 0
-        self._engine, self._hash, self._said = '', '', ''
+        self._engine, self._hash = '', ''
+        self._said, self._refusal = '', ''  # of the prompt, as the policy reads it
         self._sentences: tuple[str, ...] = ()
 
         self._proposed = self.create_lifecycle_publisher(JointState, 'proposed_effort',
@@ -160,6 +163,9 @@ class PolicyNode(ManagedNode):
         try:
             observation = snapshot.observation(self._robot)
             self._talker.show(observation.images)
+            if self._refusal:
+                self._stay(observation)
+                return
             action = policy.act(observation, self._really_sent())
         except ValueError as error:  # ConvertError, or a value that cannot become a token
             self._refuse(diagnostics.ERROR, str(error))
@@ -178,7 +184,10 @@ class PolicyNode(ManagedNode):
                 self._refuse(diagnostics.ERROR, f'prompt: {error}')
                 return False
             self._sequence = number, snapshot.epoch
-            self._said = policy.said
+            told = policy.understood * (policy.understood != self._prompter.prompt)
+            self._said, self._refusal = policy.said or told, policy.refusal
+            if words := self._refusal or self._said:
+                self._talker.tell(words)
             self._pace.restart()
             self._proposal = None
         return True
@@ -226,6 +235,14 @@ class PolicyNode(ManagedNode):
                 ('convert', snapshot.convert_ms), *action.timing_ms.items())},
             'tokens': np.asarray(action.tokens).tolist(), 'window': self._window})))
 
+    def _stay(self, observation: Observation) -> None:
+        """Propose to move nothing, for the prompt was not understood."""
+        command = still(self._robot, observation, self._really_sent())
+        self._proposal = convert.from_effort(self._robot.joint_names, command,
+                                             observation.stamp_ns, self._robot.interface)
+        self._proposed.publish(self._proposal)
+        self._change(diagnostics.WARN, self._refusal)
+
     def _refuse(self, level: bytes, reason: str) -> None:
         """Count a reason once a control period; no proposal goes out, so the gate will stop."""
         self._statistics.refuse(reason, level == diagnostics.ERROR, self._period_s)
@@ -253,6 +270,7 @@ class PolicyNode(ManagedNode):
             'prompt': self._prompter.words, 'prompt_id': self._prompter.identity,
             # Never the former demonstration's words beside a prompt that is not read yet.
             'prompt_read_as': self._said * (self._sequence[0] == self._prompter.number),
+            'prompt_refused': self._refusal * (self._sequence[0] == self._prompter.number),
             'checkpoint': self._params.checkpoint or 'shipped',
             'engine': self._engine,
             'checkpoint_hash': self._hash,

@@ -37,11 +37,15 @@ def evaluate(
         randomisation: Annotated[str, typer.Option(
             '--randomisation', '--looks', help='nominal, randomised or both.')] = 'nominal',
         actor: Annotated[list[str], typer.Option(
-            help='policy, expert, still, random, replay, no_image or stale_image; repeat it. '
-                 'Without it: all of them.')] = [],  # noqa: B006
+            help='policy, expert, still, random, replay, no_image, stale_image, or worded: '
+                 'the policy told in held-out wordings; repeat it. Without it: the first seven.')]
+        = [],  # noqa: B006
         prompts: Annotated[bool, typer.Option(
             '--prompts', help='Instead the policy told, shown, not told, told and shown another '
                               'pair (policy, shown, untold, misled, misshown).')] = False,
+        wordings: Annotated[bool, typer.Option(
+            '--wordings', help='Instead, without rollouts: what it understands of held-out '
+                               'wordings, and of sentences about nothing here.')] = False,
         episodes: Annotated[int | None, typer.Option(
             min=1, help='Seeds of the split, for each; without it 200, on a board 50.')] = None,
         split: Annotated[str, typer.Option(help='test, or validation to choose by.')] = 'test',
@@ -74,6 +78,9 @@ def evaluate(
     )
     from gato_ros.policy.checkpoint import SHIPPED
     tasks = tuple(find_tasks((DEFAULT,) if suite else task or ('stack_wide',), robot))
+    if wordings:
+        _wordings(checkpoint or SHIPPED, tasks[0], episodes or QUOTABLE, split, robot, json_file)
+        return
     settings = EvaluateSettings(
         checkpoint or SHIPPED, tasks,
         parse_randomisation(randomisation),
@@ -114,3 +121,18 @@ def _board(checkpoint: Path | None, tasks: list[str], episodes: int | None, spli
         warn(f'{task} is not on the board, its world broke: {sentence}')
     if broken:
         raise typer.Exit(1)
+
+
+def _wordings(checkpoint: Path, task: str, count: int, split: str, robot: str,
+              json_file: Path | None) -> None:
+    """Tell the policy of a task's domain what people say, and show what it understood."""
+    from gato_ros.domains.registry import find_task
+    from gato_ros.evaluation.suite import name_in
+    from gato_ros.evaluation.understood import GROUPS, hear, report, show
+    from gato_ros.policy.checkpoint import load_checkpoint
+    from gato_ros.policy.policy import GatoPolicy
+    loaded = load_checkpoint(checkpoint)
+    policy = GatoPolicy(loaded, name_in(loaded.config, *find_task(task, robot)))
+    heard = list(progress(hear(policy, count, split), len(GROUPS) * count))
+    show(heard)
+    write_json(report(heard), json_file)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from gato_ros.config import ConfigError
-from gato_ros.domains.language.wordings import draw, sentence
+from gato_ros.domains.language.wordings import COUNT, draw, sentence
 from gato_ros.domains.stacking.tasks import BLOCKS
 from gato_ros.model.layout import SequenceLayout, sequence_layout
 from gato_ros.policy.understanding import LONGEST, NOTHING, question
@@ -47,9 +47,8 @@ class WordingSource(WordSource):
     @property
     def sentences(self) -> set[str]:
         """All that a wording may mean."""
-        return {sentence(kind, blocks) for kind, count in (
-            ('reach', 1), ('lift', 1), ('stack', 2), ('tower', 3))
-            for blocks in permutations(BLOCKS, count)}
+        return {sentence(kind, blocks) for kind, count in COUNT.items()
+                for blocks in permutations(BLOCKS, count)}
 
     def draw(self, rng: np.random.Generator, size: int) -> list[Group]:
         """Return ``size`` wordings, in a group those of equal lengths."""

@@ -24,7 +24,7 @@ STIFFNESS = np.array([150.0, 150.0, 150.0, 150.0, 40.0, 40.0, 25.0, 500.0])  # N
 class HomePolicy:
     """Remembers what it was told, so that a test can look."""
 
-    said = fallback_reason = checkpoint_hash = ''
+    said = understood = refusal = fallback_reason = checkpoint_hash = ''
     sentences = ()
     engine = SimpleNamespace(name='scripted')
 

@@ -39,8 +39,9 @@ CYCLOPS = dataclasses.replace(ROBOT, name='cyclops', cameras=ROBOT.cameras[:1])
 class Robot:
     """Publishes as a robot does, and listens to the policy node."""
 
-    def __init__(self, bench: Bench, node_here: bool = True) -> None:
-        self.policy = HomePolicy()
+    def __init__(self, bench: Bench, node_here: bool = True,
+                 policy: HomePolicy | None = None) -> None:
+        self.policy = policy or HomePolicy()
         if node_here:
             self.node = bench.add(PolicyNode(load=lambda params, robot: self.policy))
         self._images = {c.name: bench.publisher(Image, c.topic, qos.SENSORS)
@@ -250,6 +251,31 @@ def test_what_it_reads_in_a_demonstration_is_reported(
     robot.hear('', prompt='lift', prompt_read_as='')
     assert not any(found['prompt'] == 'lift' and found['prompt_read_as']
                    for _, m in robot.said for found in map(values, m.status))
+
+
+def test_a_sentence_that_is_not_understood_moves_nothing_and_is_told(bench: Bench) -> None:
+    class Hearing(HomePolicy):
+        def reset(self, prompt: str = '', *, pinned: bool = True) -> None:
+            self.understood = '' if 'coffee' in prompt else 'lift the red block'
+            self.refusal = '' if self.understood else f'I do not understand: {prompt!r}'
+
+    text = bench.record(String, 'text', qos.EVENTS)
+    robot = Robot(bench, policy=Hearing())
+    robot.prompt.publish(String(data='make coffee'))
+    robot.hear('nothing has arrived', prompt='make coffee')
+    gripper = [*[0.0] * 7, 5.0]
+    assert list(robot.answer(50).effort) == [0.0] * 8
+    robot.send(gripper, 50)
+    assert until(lambda: [m for _, m in text])[0].data == "I do not understand: 'make coffee'"
+    robot.hear("I do not understand: 'make coffee'",
+               prompt_refused="I do not understand: 'make coffee'")
+    assert list(robot.answer(100).effort) == gripper, 'what it holds it does not drop'
+    assert not robot.policy.seen
+    robot.prompt.publish(String(data='Lift RED!'))
+    robot.hear('', prompt='Lift RED!')
+    assert any(robot.answer(150).effort), 'the next sentence holds'
+    robot.hear('answering', prompt_read_as='lift the red block', prompt_refused='')
+    assert [m.data for _, m in text][-1] == 'lift the red block'
 
 
 def test_a_rolling_prompt_that_would_be_gone_at_once_is_refused(

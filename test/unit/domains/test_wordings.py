@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from gato_ros.config import ConfigError
 from gato_ros.domains.language import commands, elsewhere
 from gato_ros.domains.language.wordings import NOTHING, Wording, draw, sentence, word
 from gato_ros.domains.language.wordings import elsewhere as say_elsewhere
@@ -35,13 +36,25 @@ def test_the_same_draw_is_the_same_wording() -> None:
     assert many(draw, 50) == many(draw, 50)
 
 
+@pytest.mark.parametrize('meant', sorted(CANONICAL))
+def test_a_task_is_told_in_other_words(meant: str) -> None:
+    told = many(word, 20, held_out=True, meant=meant)
+    assert {wording.meant for wording in told} == {meant}
+    assert len({wording.said for wording in told} - {meant}) > 15
+
+
+def test_another_sentence_has_no_other_words() -> None:
+    with pytest.raises(ConfigError, match=r"^the sentence 'walk to the flag' has no wordings"):
+        word(np.random.default_rng(0), meant='walk to the flag')
+
+
 def test_a_pair_is_never_named_the_wrong_way_round() -> None:
     """In "put A onto B" upper and lower stand as in the meaning, whatever stands around it."""
     plain = re.compile(
         r'(\w+)(?: block| cube| one)? (?:onto|atop|oben auf|on top of) (?:the )?(\w+)')
     checked = 0
-    for wording in many(word, 3000, kind='stack'):
-        said = wording.said.casefold()
+    for wording in many(word, 4000):
+        said = wording.said.casefold() * (wording.meant.count(' on ') == 1)  # no tower
         for upper, lower in plain.findall(said):
             pair = tuple(next((colour for colour, names in NAMED.items() if one in names), '')
                          for one in (upper, lower))
