@@ -49,17 +49,18 @@ class Actor(Protocol):
 class PolicyActor:
     """The checkpoint, prompted with the episode's sentence; it sees the observation alone.
 
-    A sentence that it does not understand moves nothing.
+    literal  whether a sentence is taken as it is; else what it does not understand moves nothing
     """
 
     sees = True
+    literal = True
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
     def reset(self, scene: Scene) -> None:
         self._policy, self._environment = self._policies(scene), scene.environment
-        self._policy.reset(self.prompt(scene), scene.seed)
+        self._policy.reset(self.prompt(scene), scene.seed, literal=self.literal)
 
     def prompt(self, scene: Scene) -> Prompt:
         return scene.environment.sentence

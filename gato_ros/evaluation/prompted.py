@@ -25,6 +25,8 @@ class UntoldActor(PolicyActor):
 class WordedActor(PolicyActor):
     """Told the scene's own goal in words that no training has seen."""
 
+    literal = False
+
     def prompt(self, scene: Scene) -> Prompt:
         rng = np.random.default_rng((scene.seed, 8))
         return word(rng, held_out=True, meant=scene.environment.sentence).said

@@ -33,7 +33,6 @@ from gato_ros.tokens.sequence import LOCAL_POSITIONS, Prompt, TimestepTokenizer,
 
 LONGEST_NAME = 48  # tokens of what a policy says of a demonstration
 LEAST_BLOCK = 32  # tokens of a block of fixed shape, however small a domain's timestep is
-
 HALF_A_LETTER = '\ufffd'  # what text ends with while bytes of its last letter are to come
 
 Turn = Callable[[], AbstractContextManager[None]]
@@ -106,7 +105,8 @@ class GatoPolicy:
         self._no_pictures = torch.zeros(0, model.arch.width, device=model.device)
         self.reset()
 
-    def reset(self, prompt: Prompt = '', seed: int | None = None, pinned: bool = True) -> None:
+    def reset(self, prompt: Prompt = '', seed: int | None = None, pinned: bool = True,
+              literal: bool = False) -> None:
         """Forget the sequence and take a new prompt: a sentence, or a demonstration's blocks.
 
         A checkpoint that has learnt to goes on in words behind a pinned demonstration: they are
@@ -114,8 +114,8 @@ class GatoPolicy:
         urgent as an action: what may wait for other contexts is for :meth:`say`. Where it has
         learnt to say what sentences mean, that is asked first: :meth:`act` refuses after nothing.
 
-        seed  of the tokens drawn from here on; None: the policy's own, so that each reset draws
-              the same
+        seed  of the tokens drawn from here on; None: the policy's own, each time the same
+        literal  whether a sentence is pinned as it is, whatever it means
         pinned  whether it stays in the window; else it leaves as timesteps come, as in the paper
 
         Raises ValueError when there is no room for it, or it would be gone at the first timestep.
@@ -126,8 +126,8 @@ class GatoPolicy:
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
         self._answer: object = None  # the one that is being said
         if isinstance(prompt, str) and prompt:
-            prompt, self.refusal = self._meaning(prompt)
-            self.understood = prompt
+            self.understood, self.refusal = (prompt, '') if literal else self._meaning(prompt)
+            prompt = self.understood
         blocks = ([self.tokenizer.sentence(prompt)] if prompt else []
                   ) if isinstance(prompt, str) else prompt
         most = self.window.max_timesteps

@@ -263,7 +263,7 @@ class _Worker:
         demonstrator = self.demonstrator(environment, rng)
         policy = self.policy(task)
         if policy is not None:
-            policy.reset(environment.sentence, seed)
+            policy.reset(environment.sentence, seed, literal=True)
         sent: Values | None = None
         turn, policy_acts = 0, False
         while not environment.ended:

@@ -41,6 +41,7 @@ from gato_ros.evaluation.suite import (
 )
 from gato_ros.policy.checkpoint import ANY_PAIR, load_checkpoint
 from gato_ros.policy.policy import GatoPolicy
+from gato_ros.robot import TORQUES
 from gato_ros.tools.cli import main as program
 
 pytestmark = pytest.mark.sim
@@ -130,7 +131,7 @@ def test_what_each_control_shows_the_policy(stage, policy, monkeypatch):
 
 def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(stage, policy, monkeypatch):
     told = []
-    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed: told.append(prompt))
+    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed, literal: told.append(prompt))
     stages, scenes = stage('stack_any_pair'), {}
     for name in ('policy', 'untold', 'misled', 'shown', 'misshown'):
         actor = make_actor(name, lambda scene: policy)
@@ -152,6 +153,22 @@ def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(stage, policy,
         assert all(np.array_equal(scene[0], other) for other in scene)
 
 
+def test_who_is_told_in_other_words_does_nothing_where_they_mean_nothing_to_it(
+        stage, policy, monkeypatch):
+    told = []
+    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed, literal: told.append(
+        (prompt, literal)))
+    scene, actor = stage('stack_any_pair'), make_actor('worded', lambda scene: policy)
+    begin(scene)
+    actor.reset(scene)
+    actor.reset(scene)
+    assert told[0] == told[1] != (scene.environment.sentence, False) and told[0][1] is False
+    policy.refusal = 'I do not understand'
+    held = {TORQUES: np.array([1.0, 2, 3, 4, 5, 6, 7, 8])}
+    still = actor.act(None, held)[TORQUES]
+    assert still.tolist() == [0.0] * 7 + [8.0], 'the fingers keep their force'
+
+
 def test_who_is_misled_is_judged_by_whether_it_obeys(stage, policy):
     for seed in range(2):
         scene = stage('stack_any_pair', seed)
@@ -167,7 +184,7 @@ def test_who_is_misled_is_judged_by_whether_it_obeys(stage, policy):
 
 def test_a_demonstration_does_not_depend_on_what_was_shown_before(stage, policy, monkeypatch):
     told = []
-    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed: told.append(prompt))
+    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed, literal: told.append(prompt))
     stages = stage('stack_any_pair')
     for order in ((0, 1), (1, 0)):
         actor = make_actor('shown', lambda scene: policy)

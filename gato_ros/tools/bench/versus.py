@@ -202,8 +202,8 @@ def _agree(settings: BenchSettings, checkpoint: Checkpoint) -> dict[str, Any]:
     largest, differences = 0.0, []
     for sentence, observation, sent in _recorded(settings, robot, 5 * settings.steps):
         if sentence is not None:
-            fast.reset(sentence)
-            slow.reset(sentence)
+            fast.reset(sentence, literal=True)
+            slow.reset(sentence, literal=True)
         answers = [policy.act(observation, sent).tokens for policy in (fast, slow)]
         split = np.flatnonzero(answers[0] != answers[1])
         end = int(split[0]) + 1 if len(split) else len(answers[0])

@@ -128,7 +128,7 @@ def _wordings(checkpoint: Path, task: str, count: int, split: str, robot: str,
     """Tell the policy of a task's domain what people say, and show what it understood."""
     from gato_ros.domains.registry import find_task
     from gato_ros.evaluation.suite import name_in
-    from gato_ros.evaluation.understood import GROUPS, hear, report, show
+    from gato_ros.evaluation.words.understood import GROUPS, hear, report, show
     from gato_ros.policy.checkpoint import load_checkpoint
     from gato_ros.policy.policy import GatoPolicy
     loaded = load_checkpoint(checkpoint)

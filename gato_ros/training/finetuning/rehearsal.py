@@ -47,7 +47,7 @@ def rehearse(policy: GatoPolicy, demonstrations: Mapping[Path, EpisodeInfo],
 def _answer(policy: GatoPolicy, demonstration: Path, info: EpisodeInfo, target: Path) -> None:
     """Write what the policy does at each timestep of a demonstration, told ``info.sentence``."""
     data, writer = read_slice(demonstration, 0, info.length), EpisodeWriter()
-    policy.reset(info.sentence)
+    policy.reset(info.sentence, literal=True)
     sent = None
     for t in range(info.length):
         observation, now = timestep(data, t)

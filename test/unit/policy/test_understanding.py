@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gato_ros.config import ConfigError
-from gato_ros.evaluation.understood import GROUPS, Heard, hear, summarise
+from gato_ros.evaluation.words.understood import GROUPS, Heard, hear, summarise
 from gato_ros.model.architecture import load_architecture
 from gato_ros.model.gato import Gato
 from gato_ros.policy.checkpoint import (
@@ -98,6 +98,12 @@ def test_what_is_understood_and_was_not_learnt_is_refused_by_name(policy) -> Non
     policy.reset('Lift RED')
     assert policy.refusal == ("I understand 'Lift RED' as 'lift the red block', which I have not "
                               'learnt')
+
+
+def test_a_sentence_may_be_taken_as_it_is(policy, robot) -> None:
+    policy.reset('make me a cup of coffee', literal=True)
+    assert policy.understood == 'make me a cup of coffee' and policy.refusal == ''
+    assert len(policy.act(robot.example_observation(0)).tokens) == 8
 
 
 def test_nothing_said_is_no_refusal_and_a_checkpoint_without_is_as_ever(folder, policy) -> None:
