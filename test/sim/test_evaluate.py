@@ -131,7 +131,8 @@ def test_what_each_control_shows_the_policy(stage, policy, monkeypatch):
 
 def test_another_prompt_changes_the_goal_and_nothing_of_the_scene(stage, policy, monkeypatch):
     told = []
-    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed, literal: told.append(prompt))
+    monkeypatch.setattr(GatoPolicy, 'reset',
+                        lambda self, prompt, seed, literal: told.append(prompt))
     stages, scenes = stage('stack_any_pair'), {}
     for name in ('policy', 'untold', 'misled', 'shown', 'misshown'):
         actor = make_actor(name, lambda scene: policy)
@@ -184,7 +185,8 @@ def test_who_is_misled_is_judged_by_whether_it_obeys(stage, policy):
 
 def test_a_demonstration_does_not_depend_on_what_was_shown_before(stage, policy, monkeypatch):
     told = []
-    monkeypatch.setattr(GatoPolicy, 'reset', lambda self, prompt, seed, literal: told.append(prompt))
+    monkeypatch.setattr(GatoPolicy, 'reset',
+                        lambda self, prompt, seed, literal: told.append(prompt))
     stages = stage('stack_any_pair')
     for order in ((0, 1), (1, 0)):
         actor = make_actor('shown', lambda scene: policy)
