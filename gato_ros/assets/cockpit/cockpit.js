@@ -22,6 +22,7 @@ const known = { name: '', seen: false, stale: false };  // the gamepad; stale: i
 function connect() {
   socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/socket${location.search}`);
   socket.binaryType = 'arraybuffer';
+  socket.onopen = restart;
   socket.onmessage = event => typeof event.data === 'string' ? hear(JSON.parse(event.data)) : draw(event.data);
   socket.onclose = () => {
     letGo();
@@ -53,6 +54,7 @@ function log(words, level) {
 function hear(message) {
   if (message.type === 'hello') greet(message);
   else if (message.type === 'state') show(message);
+  else if (message.type === 'talk') chat(message);
   else if (message.type === 'prompts') offer(message.files, message.sentences);
   else if (message.words !== log.last || message.words.indexOf('control') < 0) {
     log.last = message.words;

@@ -31,6 +31,7 @@ from gato_ros.config import ConfigError
 from gato_ros.jog import Wish
 from gato_ros.nodes.teleoperation.cockpit_view import SERVICES, View
 from gato_ros.nodes.teleoperation.host import Host
+from gato_ros.nodes.teleoperation.talk import Talk
 from gato_ros.untrusted import brief, parse_json, plain
 
 HEADERS = {'Content-Security-Policy': "default-src 'self'; img-src 'self' blob:; "
@@ -38,7 +39,7 @@ HEADERS = {'Content-Security-Policy': "default-src 'self'; img-src 'self' blob:;
            'Referrer-Policy': 'no-referrer', 'X-Content-Type-Options': 'nosniff',
            'Cache-Control': 'no-store'}
 FILES = {'/': ('index.html', 'text/html'), '/cockpit.js': ('cockpit.js', 'text/javascript'),
-         '/cockpit.css': ('cockpit.css', 'text/css')}
+         '/talk.js': ('talk.js', 'text/javascript'), '/cockpit.css': ('cockpit.css', 'text/css')}
 LARGEST = 4096  # bytes of a message from a page
 PAGES, WAITING = 16, 4  # pages at a time; requests of one that wait for an answer
 RATE_HZ, BURST = 500.0, 500  # messages of a page: wishes come at 25 Hz, and one for a picture
@@ -57,7 +58,7 @@ class Cockpit:
 
     def __init__(self, node: Host, host: str = '127.0.0.1', port: int = 8400,
                  token: str = '') -> None:
-        self._node, self._view = node, View(node)
+        self._node, self._view, self._talk = node, View(node), Talk(node)
         self._host, self._local = host, is_loopback(host)
         self._token = token or secrets.token_urlsafe(16)
         self._numbers = itertools.count(1)
@@ -144,7 +145,7 @@ class Cockpit:
             with suppress(ConnectionError):  # it may leave before its answer
                 await socket.prepare(request)
                 tasks |= {asyncio.create_task(self._quietly(send, socket, page))
-                          for send in (self._send_state, self._send_pictures)}
+                          for send in (self._send_state, self._send_talk, self._send_pictures)}
                 async for message in socket:
                     if not budget.spend():
                         await socket.close(code=WSCloseCode.POLICY_VIOLATION,
@@ -179,6 +180,15 @@ class Cockpit:
             ages = np.percentile(self._ages_ms, [50, 95]).round(1).tolist() if (
                 self._ages_ms) else []
             await socket.send_json({'type': 'state', **state, 'image_age_ms': ages})
+            await asyncio.sleep(STATE_S)
+
+    async def _send_talk(self, socket: web.WebSocketResponse, page: str) -> None:
+        """Send what was asked and said since the last time."""
+        since = 0
+        while True:
+            since, found = self._talk.since(since)
+            if found:
+                await socket.send_json({'type': 'talk', **found})
             await asyncio.sleep(STATE_S)
 
     async def _shelf(self) -> dict[str, list[str]]:
@@ -258,7 +268,7 @@ class Cockpit:
                 del self._ages_ms[:-500]
         elif kind == 'release':
             control.release(page)
-        elif kind not in ('policy', 'prompt', 'remark'):
+        elif kind not in ('policy', 'prompt', 'question', 'remark'):
             raise ValueError(f'unknown: {plain(str(kind), 80)}')
         elif refusal := self._others(page):
             return refusal
@@ -266,6 +276,8 @@ class Cockpit:
             self._node.policy_on = bool(message['on'])
         elif kind == 'prompt':
             self._view.say(str(message['words'])[:500])
+        elif kind == 'question':
+            return self._talk.ask(str(message['words']))
         else:
             return self._view.remark(str(message['words'])[:500])
         return ''
