@@ -131,10 +131,10 @@ _TASKS = {
     'point_mass-easy': ('bring the point to the middle', 'point_mass'),
     'reacher-easy': ('reach the large target', 'reacher'),
     'reacher-hard': ('reach the small target', 'reacher'),
-    'ball_in_cup-catch': ('catch the ball in the cup', 'ball_in_cup'),
     'finger-turn_easy': ('turn the tip into the large target', 'finger_turn'),
     'finger-turn_hard': ('turn the tip into the small target', 'finger_turn'),
     'walker-walk': ('walk forwards on two legs', 'walker'),
     'acrobot-swingup': ('swing both arms up and hold them', 'acrobot'),
+    'acrobot-swingup_sparse': ('swing both arms up to the very top', 'acrobot'),
 }
 TASKS = {name: TaskSpec(name, sentence, body) for name, (sentence, body) in _TASKS.items()}

@@ -13,14 +13,20 @@ from gato_ros.domains.wrappers import Checked
 pytestmark = pytest.mark.sim
 
 
-def play(task: str, seed: int = 0) -> SuiteEnvironment:
-    """Let the expert do one episode."""
-    domain = load_domain('dm_control')
+def play(task: str, seed: int = 0, disturbed: int = 0, decisions: int = 1000
+         ) -> SuiteEnvironment:
+    """Let the expert do one episode, of which the first actions are drawn at random."""
+    domain, rng = load_domain('dm_control'), np.random.default_rng(seed)
     environment = Checked(domain.environment())
     seen = environment.reset(task, seed)
-    expert = domain.demonstrator(environment, 'expert', np.random.default_rng(seed))
-    while not environment.ended:
-        seen = environment.step(expert.act(seen))
+    expert = domain.demonstrator(environment, 'expert', rng)
+    for step in range(decisions):
+        if environment.ended:
+            break
+        label = expert.act(seen)
+        if step < disturbed:
+            label = {'control': rng.uniform(-1, 1, environment.spec.action_size)}
+        seen = environment.step(label)
     return environment.inside
 
 
@@ -56,9 +62,21 @@ def test_an_episode_has_the_suites_thousand_rewards() -> None:
 
 @pytest.mark.parametrize(('task', 'least'), [
     ('cartpole-swingup', 800), ('pendulum-swingup', 850), ('point_mass-easy', 800),
-    ('reacher-hard', 900)])
+    ('reacher-hard', 900), ('finger-turn_hard', 800), ('walker-walk', 900)])
 def test_an_expert_is_good(task: str, least: float) -> None:
+    """One in closed form, or one that plans, or one that was learnt."""
     assert play(task).score > least
+
+
+@pytest.mark.parametrize(('task', 'least'), [('walker-walk', 600), ('cartpole-swingup', 450)])
+def test_an_expert_goes_on_from_states_that_others_bring_about(task: str, least: float) -> None:
+    assert play(task, disturbed=60).score > least
+
+
+def test_a_planner_is_a_function_of_the_seed() -> None:
+    first, again, other = (play('acrobot-swingup', seed, decisions=4).raw['velocity']
+                           for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_a_walkers_limbs_are_angles() -> None:
