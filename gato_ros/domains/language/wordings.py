@@ -34,6 +34,7 @@ NOTHING = ''
 COUNT = {'stack': 2, 'tower': 3, 'lift': 1, 'reach': 1}  # of blocks that are named
 KINDS = ('stack',) * 7 + ('tower', 'lift', 'reach')
 GERMAN_SHARE, MISTYPED, ARTICLES_LOST, COMMAND_SHARE = 0.25, 0.3, 0.1, 0.65
+PLAIN_SHARE = 0.15
 KEYS = ('qwertyuiop', 'asdfghjkl', 'zxcvbnm')
 ARTICLES = {'the', 'a', 'an', 'der', 'den', 'dem'}
 
@@ -59,7 +60,12 @@ def sentence(kind: str, blocks: Sequence[str]) -> str:
 
 def draw(rng: np.random.Generator) -> Wording:
     """Return a wording for training: of a command, or of something that is none."""
-    return word(rng) if rng.random() < COMMAND_SHARE else elsewhere(rng)
+    if rng.random() >= COMMAND_SHARE:
+        return elsewhere(rng)
+    wording = word(rng)
+    if rng.random() < PLAIN_SHARE:  # what is meant as it stands: colours are learnt from it first
+        return Wording(_written(rng, wording.meant), wording.meant)
+    return wording
 
 
 def word(rng: np.random.Generator, held_out: bool = False, meant: str = '') -> Wording:
