@@ -96,6 +96,24 @@ def _finger_turn(model: Any, q: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.
     return (away < 0.9 * room) + 0.5 * (1 - away / np.pi) - 0.01 * np.abs(v[..., 2])
 
 
+def _fish_upright(model: Any, q: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    up = 1 - 2 * (q[..., 4] ** 2 + q[..., 5] ** 2)
+    return np.exp(-2.303 * (1 - up) ** 2) + 0.05 * up
+
+
+def _fish_swim(model: Any, q: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The suite's reward, and the way that is left; the mouth lies ahead along the fish's y."""
+    w, x, y, z = (q[..., index] for index in range(3, 7))
+    ahead = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], -1)
+    mouth, target = (mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, name)
+                     for name in ('mouth', 'target'))
+    place = q[..., :3] + model.geom_pos[mouth, 1] * ahead
+    away = np.linalg.norm(place - model.geom_pos[target], axis=-1)
+    near = model.geom_size[mouth, 0] + model.geom_size[target, 0]
+    reached = np.exp(-2.303 * (np.maximum(away - near, 0) / (2 * near)) ** 2)
+    return (7 * reached + 1 - x * x - y * y) / 8 - 0.5 * away
+
+
 _ACROBOT = Plan(_acrobot, horizon=40, courses=24, spread=0.4, greed=0.05)
 _FINGER = Plan(_finger_turn, horizon=8, courses=16)
 PLANS = {
@@ -103,4 +121,6 @@ PLANS = {
     'acrobot-swingup_sparse': _ACROBOT,
     'finger-turn_easy': _FINGER,
     'finger-turn_hard': _FINGER,
+    'fish-upright': Plan(_fish_upright, horizon=3, courses=8),
+    'fish-swim': Plan(_fish_swim, horizon=8, courses=24, spread=0.8, greed=0.05),
 }

@@ -47,8 +47,8 @@ def test_every_task_begins_alike_and_shows_all_that_its_body_says(task: str) -> 
 
 def test_tasks_of_one_body_are_told_apart_by_their_sentence() -> None:
     sentences = [task.sentence for task in TASKS.values()]
-    assert len(set(sentences)) == len(TASKS)
-    assert {task.body for task in TASKS.values()} <= set(BODIES)
+    assert len(set(sentences)) == len(TASKS) >= 18
+    assert {task.body for task in TASKS.values()} == set(BODIES)
     assert all(3 <= len(sentence.split()) <= 9 for sentence in sentences)
 
 
@@ -62,7 +62,7 @@ def test_an_episode_has_the_suites_thousand_rewards() -> None:
 
 @pytest.mark.parametrize(('task', 'least'), [
     ('cartpole-swingup', 800), ('pendulum-swingup', 850), ('point_mass-easy', 800),
-    ('reacher-hard', 900), ('finger-turn_hard', 800), ('walker-walk', 900)])
+    ('reacher-hard', 900), ('fish-upright', 900), ('walker-walk', 900)])
 def test_an_expert_is_good(task: str, least: float) -> None:
     """One in closed form, or one that plans, or one that was learnt."""
     assert play(task).score > least
