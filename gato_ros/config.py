@@ -152,9 +152,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return None
         return _convert(next(o for o in options if o is not type(None)), value, where)
     if origin is tuple:
+        args = typing.get_args(hint)
+        if value is None and args[-1] is Ellipsis:  # a key with nothing behind it: none
+            return ()
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f'{where}: expected a list, found {brief(value)}')
-        args = typing.get_args(hint)
         if args[-1] is not Ellipsis and len(args) != len(value):
             raise ConfigError(f'{where}: expected {len(args)} values, found {brief(value)}')
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args

@@ -1,4 +1,4 @@
-"""What strangers wrote: files, JSON and values of unknown size, read within budgets.
+"""What strangers wrote: files, JSON, XML and values of unknown size, read within budgets.
 
 Size, depth and count are judged before anything is built from them, and what an error shows of a
 value is short and has no control character. Every reader begins here.
@@ -13,10 +13,13 @@ import reprlib
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
+from xml.parsers import expat
 
 SHOWN = 200  # characters of a value in an error
 LONGEST = 800  # characters of a sentence
 DEPTH = 20  # lists and mappings inside each other
+XML_DEPTH = 100  # elements inside each other: a robot's links in an MJCF are
 ITEMS = 100_000  # values in a document
 DIGITS = 400  # of a number; float64 needs 309 in front of the point
 MIB = 1 << 20
@@ -94,6 +97,40 @@ def parse_json(text: str, limit: int = MIB) -> Any:
         raise Refused(f'no JSON: {plain(error.msg, SHOWN)} at character {error.pos}') from error
     check_shape(value)
     return value
+
+
+def parse_xml(text: str, limit: int = MIB) -> ElementTree.Element:
+    """Return the root of an XML text without entities of its own; Refused beyond a budget."""
+    if len(text) > limit:
+        raise Refused(f'it has {len(text)} characters, expected at most {limit}')
+    builder, depth, seen = ElementTree.TreeBuilder(), 0, 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, seen
+        depth, seen = depth + 1, seen + 1 + len(attributes)
+        if depth > XML_DEPTH:
+            raise Refused(f'it is nested deeper than {XML_DEPTH}')
+        if seen > ITEMS:
+            raise Refused(f'it holds more than {ITEMS} values')
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    def document_type(*_: object) -> None:
+        raise Refused('it has a document type, which may define entities, expected none')
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = document_type
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise Refused(f'no XML: {expat.ErrorString(error.code)} in line {error.lineno}') from error
+    return builder.close()
 
 
 def check_shape(value: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from gato_ros import __version__
-from gato_ros.tools.commands import domains, episodes, exchange, prompts, record
+from gato_ros.tools.commands import domains, episodes, exchange, prompts, record, robot
 from gato_ros.tools.commands.bench import bench
 from gato_ros.tools.commands.episodes import collect, import_bag
 from gato_ros.tools.commands.evaluate import evaluate
@@ -41,6 +41,7 @@ app.add_typer(domains.app, name='domains')
 app.add_typer(episodes.data, name='data')
 app.add_typer(record.app, name='record')
 app.add_typer(prompts.app, name='prompts')
+app.add_typer(robot.app, name='robot')
 app.add_typer(exchange.exports, name='export')
 app.add_typer(exchange.imports, name='import')
 
