@@ -37,7 +37,7 @@ from gato_ros.nodes.common.listen import listen
 from gato_ros.nodes.common.managed import ManagedNode
 from gato_ros.nodes.common.pace import Pace
 from gato_ros.nodes.common.params import declare
-from gato_ros.nodes.common.run import run
+from gato_ros.nodes.common.run import run_process
 from gato_ros.nodes.common.scheduling import POLICY, take
 from gato_ros.nodes.policy.loading import Policy, engine_failure, load_policy, open_speaker
 from gato_ros.nodes.policy.params import PARAMS
@@ -282,7 +282,7 @@ class PolicyNode(ManagedNode):
 
 def main() -> int:
     """Run the node's process."""
-    return run(PolicyNode)
+    run_process(PolicyNode)
 
 
 if __name__ == '__main__':

@@ -36,7 +36,7 @@ from gato_ros.episodes.recordings.topics import EPISODE, PROMPT, recorded
 from gato_ros.nodes.common import diagnostics
 from gato_ros.nodes.common.listen import fields, read
 from gato_ros.nodes.common.params import ROBOT, Param, declare
-from gato_ros.nodes.common.run import PATIENCE_S, run
+from gato_ros.nodes.common.run import run
 from gato_ros.nodes.common.scheduling import RECORDER, SCHEDULING, take
 from gato_ros.nodes.recorder.listening import Listening
 from gato_ros.robot import load_robot
@@ -46,6 +46,7 @@ YOUNG_S = 2.0  # a recording whose clock goes back so early has begun with the s
 ANSWER_S = 60.0  # for the disk to do what a service asks
 LINGER_S = 0.5  # topics have no order among each other: the last answer comes after the last word
 SENTENCE = 1000  # characters of a sentence that is kept
+WRITING_S = 3.0  # for a slow disk to take the rest when the node ends
 EPISODE_FIELDS = {'task': str, 'sentence': str, 'status': str}
 STATUSES = {'success': 'success', 'failed': 'failure'}  # as the simulator and as recordings say it
 PARAMS = (
@@ -251,7 +252,7 @@ class RecorderNode(Node):
     def close(self) -> None:
         """Save what is open; what a slow disk does not take in time stays as its .part."""
         self._queue.put(None)
-        self._worker.join(timeout=PATIENCE_S)
+        self._worker.join(timeout=WRITING_S)
 
 
 def main() -> int:

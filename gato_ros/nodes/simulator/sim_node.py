@@ -35,7 +35,7 @@ from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.nodes.common import convert, qos
 from gato_ros.nodes.common.listen import listen
 from gato_ros.nodes.common.params import ROBOT, Param, declare
-from gato_ros.nodes.common.run import PATIENCE_S, run
+from gato_ros.nodes.common.run import PATIENCE_S, run_process
 from gato_ros.nodes.common.scheduling import SCHEDULING, SIMULATOR, take
 from gato_ros.nodes.sensing.mailbox import Mailbox, Stale
 from gato_ros.nodes.simulator.robot_topics import RobotTopics
@@ -250,7 +250,7 @@ class SimNode(Node):
 
 def main() -> int:
     """Run the node's process."""
-    return run(SimNode)
+    run_process(SimNode)
 
 
 if __name__ == '__main__':

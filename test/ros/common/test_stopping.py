@@ -57,3 +57,11 @@ def test_a_node_that_reads_a_prompt_which_never_comes_ends(bench: Bench, process
         prompt.publish(String(data=name))
     time.sleep(0.5)
     assert all(stop(node) < LIMIT_S for node in nodes)
+
+
+def test_a_simulator_that_has_rendered_ends_at_once(bench: Bench, processes: Processes) -> None:
+    """What OpenGL and the interpreter would free one by one is left to the system."""
+    process = processes.node('sim_node', scheduling='ordinary')
+    until(lambda: bench.found('camera/front/image_raw') and 'running' in process.log.read_text(),
+          timeout_s=60.0, what='an episode')
+    assert stop(process) < LIMIT_S * 0.6
