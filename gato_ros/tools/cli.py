@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from gato_ros import __version__
-from gato_ros.tools.commands import domains, episodes, exchange, prompts, record, robot
+from gato_ros.tools import robot
+from gato_ros.tools.commands import domains, episodes, exchange, prompts, record
 from gato_ros.tools.commands.bench import bench
 from gato_ros.tools.commands.episodes import collect, import_bag
 from gato_ros.tools.commands.evaluate import evaluate
