@@ -70,8 +70,9 @@ setup(
     entry_points={'console_scripts': [
         f'gato-ros = {NAME}.tools.cli:main',
         *(f'{node} = {NAME}.nodes.{room}.{node}:main'
-          for room, node in (('policy', 'policy_node'), ('recorder', 'recorder_node'),
-                             ('safety', 'safety_node'), ('simulator', 'sim_node'),
+          for room, node in (('policy', 'player_node'), ('policy', 'policy_node'),
+                             ('recorder', 'recorder_node'), ('safety', 'safety_node'),
+                             ('simulator', 'sim_node'), ('simulator', 'world_node'),
                              ('teleoperation', 'teleop_node'))),
     ]},
 )

@@ -165,7 +165,7 @@ class Checked(_Wrapper):
         return DomainError(f'{self._title}: {words}')
 
 
-def open_environment(domain: Domain) -> Environment:
+def open_environment(domain: Domain) -> Checked:
     """Return a domain's world as an actor meets it: checked, and a robot's behind the gate.
 
     Raises DomainError where the domain and its environment name different robots.

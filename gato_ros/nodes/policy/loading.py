@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from gato_ros.robot import RobotSpec
 from gato_ros.spec import Action, Observation
 from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import Prompt
+
+if TYPE_CHECKING:
+    from gato_ros.policy.checkpoint import Checkpoint
 
 
 class Named(Protocol):
@@ -53,17 +56,14 @@ class Policy(Protocol):
             sent: Mapping[str, np.ndarray] | None = None) -> Action: ...
 
 
-def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
-    """Load and warm up the policy; torch is imported here and not before."""
+def open_checkpoint(params: SimpleNamespace) -> Checkpoint:
+    """Load the weights onto the device; torch is imported here and not before.
+
+    Raises ConfigError for what cannot be loaded, and for more threads than there are cores.
+    """
     import torch
 
-    from gato_ros.policy.checkpoint import (
-        SHIPPED,
-        CheckpointError,
-        load_checkpoint,
-    )
-    from gato_ros.policy.engine import EngineError
-    from gato_ros.policy.policy import GatoPolicy
+    from gato_ros.policy.checkpoint import SHIPPED, CheckpointError, load_checkpoint
 
     cores = len(os.sched_getaffinity(0))
     if params.threads > cores:  # measured: two that share a core take 1.8 times as long as one
@@ -72,7 +72,20 @@ def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
     if params.threads:
         torch.set_num_threads(params.threads)
     try:
-        checkpoint = load_checkpoint(params.checkpoint or SHIPPED, device=params.device)
+        return load_checkpoint(params.checkpoint or SHIPPED, device=params.device)
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from error
+
+
+def load_policy(params: SimpleNamespace, robot: RobotSpec) -> Policy:
+    """Load and warm up the policy of a robot."""
+    checkpoint = open_checkpoint(params)
+
+    from gato_ros.policy.checkpoint import CheckpointError
+    from gato_ros.policy.engine import EngineError
+    from gato_ros.policy.policy import GatoPolicy
+
+    try:
         policy = GatoPolicy(checkpoint, robot.timestep(), seed=params.seed, temperature=(
             params.temperature if params.temperature >= 0 else None), engine=params.engine)
         policy.warm_up()

@@ -1,4 +1,4 @@
-"""The five launch files under the launch that is installed: what starts, what is said, the end."""
+"""The six launch files under the launch that is installed: what starts, what is said, the end."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ pytest.importorskip('launch_ros', reason='launch and launch_ros are not installe
                     'exist): source ROS 2 from apt')
 
 FILES = {'sim': ('sim', 'safety', 'policy'), 'policy': ('policy',), 'record': ('recorder',),
-         'teleop': ('teleop',), 'robot': ('safety', 'policy')}
+         'teleop': ('teleop',), 'robot': ('safety', 'policy'), 'arcade': ('world', 'player')}
 ARGUMENTS = {'sim': ('scheduling:=ordinary', 'seeds:=[0, 1, 2, 3]'),
              'policy': ('scheduling:=ordinary',), 'record': ('scheduling:=ordinary',),
-             'teleop': ('port:=0',), 'robot': ('scheduling:=ordinary', 'cameras:=false')}
+             'teleop': ('port:=0',), 'robot': ('scheduling:=ordinary', 'cameras:=false'),
+             'arcade': ('rate_hz:=1.0',)}
 # In the place of drivers that are not installed here: they say what they were told, and wait.
 SPAWNER = """#!{python}
 import json, signal, sys
@@ -108,7 +109,8 @@ def describe(name: str):
 @pytest.mark.parametrize('name', FILES)
 def test_every_argument_is_described(name: str) -> None:
     arguments = describe(name).get_launch_arguments()
-    assert {'robot', 'namespace'} <= {argument.name for argument in arguments}
+    assert {'domain' if name == 'arcade' else 'robot', 'namespace'} <= {
+        argument.name for argument in arguments}
     assert all(argument.description != 'no description given' for argument in arguments)
 
 
@@ -141,6 +143,21 @@ def test_it_starts_its_nodes_and_leaves_none(
         # On SIGTERM launch itself ends at once, by the signal: it has no handler for it.
         assert process.wait(timeout=20) in ((0,) if number == signal.SIGINT else
                                             (0, -signal.SIGTERM)), process.log.read_text()
+    finally:
+        finish(process)
+
+
+@pytest.mark.slow
+def test_with_the_cockpit_the_policy_acts_through_it(prefix: Path, bench: Bench,
+                                                     tmp_path: Path) -> None:
+    proposals = bench.record(JointState, 'proposed_effort', qos.EVENTS)
+    process = start(tmp_path, 'sim', 'scheduling:=ordinary', 'cockpit:=true', 'caption_s:=1.0')
+    try:
+        says(process, 'cockpit: http://127.0.0.1:')
+        until(lambda: proposals, timeout_s=120.0, what='a proposal')
+        names = {info.node_name for info in bench.node.get_publishers_info_by_topic(
+            '/proposed_effort')}
+        assert names == {'teleop'}
     finally:
         finish(process)
 
