@@ -1,10 +1,8 @@
 """Tasks of the suite, and what is seen and done in each of its bodies.
 
 An observation holds the suite's own entries, clipped to limits that were measured (random actor
-and expert, at least 2 episodes each; for quick experts 8); what another entry says already is left
-out. A decision is ``repeat`` control steps, as is usual (PlaNet,
-https://arxiv.org/abs/1811.04551), so an episode of 1,000 control steps is 250 decisions where that
-is 4.
+and expert, 2 to 8 episodes each); what another entry says already is left out. A decision is four
+control steps, as is usual (PlaNet, https://arxiv.org/abs/1811.04551): 250 in an episode.
 """
 
 from __future__ import annotations
