@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from gato_ros.config import ConfigError
 from gato_ros.model.gato import Gato
 from gato_ros.training.data.group import Group
 from gato_ros.training.settings import TrainSettings
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or gradient that is NaN or infinite; ``sources`` are those that it may come from."""
+
+    def __init__(self, what: str, sources: list[str]) -> None:
+        super().__init__(f'{what} of {", ".join(sources)} is not finite')
+        self.sources = sources
 
 
 def seed_of(*numbers: int) -> int:
@@ -28,12 +36,26 @@ def seed_of(*numbers: int) -> int:
 
 def optimise(module: nn.Module, groups: list[Group], optimizer: torch.optim.Optimizer,
              settings: TrainSettings, device: torch.device) -> dict[str, Tensor]:
-    """Take one step down the loss of a batch; return the parts of the loss."""
+    """Take one step down the loss of a batch; return the parts of the loss.
+
+    Raises NotFiniteError, in every process, with no weight changed, where the loss or its gradient
+    is not finite in any of them.
+    """
     with torch.autocast(device.type, dtype=settings.dtype, enabled=settings.autocast):
         loss, parts = module(groups)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+    norm = nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+    broken = (~(loss.detach().isfinite() & norm.isfinite())).float()
+    if distributed.is_initialized():
+        distributed.all_reduce(broken, distributed.ReduceOp.MAX)  # all of them stop, or none
+    if broken:
+        names = sorted({group.source for group in groups})
+        faulty = [name for name in names
+                  if any(part.endswith(f'/{name}') and not value.isfinite()
+                         for part, value in parts.items())]
+        what = 'the gradient' if loss.isfinite() else 'the loss'
+        raise NotFiniteError(what, faulty or names)
     optimizer.step()
     return parts
 

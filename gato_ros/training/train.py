@@ -46,12 +46,18 @@ from gato_ros.training.meter import Meter
 from gato_ros.training.processes import Process
 from gato_ros.training.schedule import learning_rate
 from gato_ros.training.settings import TrainSettings, load_settings
-from gato_ros.training.step import make_optimizer, optimise, seed_of, take_weights
+from gato_ros.training.step import (
+    NotFiniteError,
+    make_optimizer,
+    optimise,
+    seed_of,
+    take_weights,
+)
 from gato_ros.training.validation import Validate, Validation
 
 
 class RunError(RuntimeError):
-    """A run's folder that cannot be written or read."""
+    """A run that cannot go on: its folder cannot be written or read, or its loss is not finite."""
 
 
 def train(settings: TrainSettings, out: Path, device: str = 'auto',
@@ -62,7 +68,8 @@ def train(settings: TrainSettings, out: Path, device: str = 'auto',
     validate    rolls a checkpoint out every ``validate_every`` steps: the best is kept
 
     Raises ConfigError when ``out`` holds a run of other settings, RunError when its state is
-    damaged or cannot be written.
+    damaged or cannot be written, or when its loss or weights are not finite: what was saved before
+    is kept.
     """
     process = processes.start(device)
     try:
@@ -106,6 +113,7 @@ class _Run:
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = make_optimizer(self.model, settings)
         self.step = 0
+        self._saved: int | None = None  # the step that the state in the folder is of
         self.config = CheckpointConfig(
             arch, domains_of(self.mixture, settings, former),
             self.model.auxiliary, names_demonstrations=names, text_model=load_text().hash)
@@ -177,7 +185,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         torch.manual_seed(seed_of(settings.seed, self.step, process.rank))
-        parts = optimise(module, groups, self.optimizer, settings, process.device)
+        try:
+            parts = optimise(module, groups, self.optimizer, settings, process.device)
+        except NotFiniteError as error:
+            raise self._diverged(str(error)) from error
         self.step += 1
         # It follows quickly at first, so that it is not held back by the first weights.
         decay = min(settings.ema, (1 + self.step) / (10 + self.step))
@@ -228,6 +239,7 @@ class _Run:
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.ema, self.step = state['average'], state['step']
+            self._saved = self.step
 
     def _read_state(self, file: Path) -> dict[str, Any]:
         try:
@@ -240,6 +252,9 @@ class _Run:
     def _save(self) -> None:
         """Write the resumable state and the checkpoint; a half-written file is never seen."""
         state = self._state
+        if not all(value.isfinite().all() for values in (self.model.state_dict(), self.ema)
+                   for value in values.values()):
+            raise self._diverged('a weight is not finite')
         try:
             with whole(state) as aside:
                 torch.save({'model': self.model.state_dict(), 'average': self.ema,
@@ -255,6 +270,14 @@ class _Run:
         config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
                            'checkpoint')
         save_checkpoint(self.out / 'checkpoint', config, merged(self.ema))
+        self._saved = self.step
+
+    def _diverged(self, what: str) -> RunError:
+        kept = (f'the state and checkpoint of step {self._saved} in {self.out} are kept'
+                if self._saved is not None else 'nothing had been saved yet')
+        return RunError(f'training stopped at step {self.step}: {what}, learning rate '
+                        f'{self.optimizer.param_groups[0]["lr"]:.3g}; {kept}; begin another run '
+                        'with a lower learning_rate, or look at the data of that source')
 
 
 def _first_difference(one: Any, other: Any, key: str = '') -> tuple[str, Any, Any] | None:
