@@ -350,30 +350,6 @@ def test_damaged_files_of_a_run_are_named_or_made_anew(episodes, tmp_path):
     assert np.array_equal(np.load(run / 'columns' / 'ids.npy'), ids)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved(episodes, tmp_path):
-    chosen = settings(episodes)
-    train(chosen, tmp_path, device='cpu')
-    state = torch.load(tmp_path / 'state.pt', weights_only=True)
-    state['step'] = 3
-    next(iter(state['model'].values())).fill_(float('nan'))
-    torch.save(state, tmp_path / 'state.pt')
-    files = [tmp_path / 'state.pt', *(tmp_path / 'checkpoint').iterdir()]
-    before = [file.read_bytes() for file in files]
-    with pytest.raises(RunError, match=r'step 3: the loss of \S+ is not finite, learning rate '
-                                       r'0\.00\d+; the state and checkpoint of step 3 in'):
-        train(chosen, tmp_path, device='cpu')
-    assert [file.read_bytes() for file in files] == before
-
-
-def test_no_weight_that_is_not_finite_is_saved(episodes, tmp_path):
-    with pytest.raises(RunError, match=r'training stopped at step \d: .* is not finite'):
-        train(settings(episodes, learning_rate=1e38, save_every=1), tmp_path, device='cpu')
-    if (tmp_path / 'state.pt').exists():
-        state = torch.load(tmp_path / 'state.pt', weights_only=True)
-        assert all(value.isfinite().all() for kind in ('model', 'average')
-                   for value in state[kind].values())
-
-
 @pytest.mark.parametrize(('room', 'sentence'), [
     (1e6, 'patches.npy cannot be written: File too large, expected room for 1 MB'),
     (1e7, 'state.pt cannot be written at step 6, is the disk full? The state saved before')])
