@@ -34,6 +34,7 @@ ASSETS = Path(__file__).resolve().parent.parent / 'assets'
 SHIPPED = ASSETS / 'checkpoint'  # red on blue, the surest
 ANY_PAIR = ASSETS / 'any_pair'  # which block goes where is in the prompt
 FIVE_PAIRS = ASSETS / 'five_pairs'  # all pairs but blue on green, to be taught that
+GENERALIST = ASSETS / 'generalist'  # every domain at once
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 TABLE = 'embedding.table.weight'
 
