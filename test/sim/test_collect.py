@@ -14,6 +14,7 @@ from gato_ros.policy.checkpoint import (
     ANY_PAIR,
     ASSETS,
     FIVE_PAIRS,
+    GENERALIST,
     SHIPPED,
     checkpoint_hash,
 )
@@ -78,12 +79,12 @@ def test_seeds_of_the_tests_are_never_collected(tmp_path):
 def test_the_shipped_checkpoints_see_nothing_but_sensors():
     """Their specification has cameras, joint positions and velocities; their weights are small."""
     from gato_ros.policy.checkpoint import load_checkpoint
-    for folder in (SHIPPED, ANY_PAIR, FIVE_PAIRS):
+    for folder in (SHIPPED, ANY_PAIR, FIVE_PAIRS, GENERALIST):
         spec = load_checkpoint(folder).config.domain('stacking').timestep
         assert spec == load_robot('panda_sim').timestep()
         assert {f.name for f in spec.tensors} == {'joint_positions', 'joint_velocities'}
     sizes = [file.stat().st_size for file in ASSETS.glob('*/model.safetensors')]
-    assert len(sizes) == 3 and max(sizes) <= 17_000_000
+    assert len(sizes) == 4 and max(sizes) <= 17_000_000
 
 
 def test_a_dead_worker_ends_collecting_in_one_sentence(tmp_path):

