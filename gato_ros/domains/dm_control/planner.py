@@ -77,7 +77,8 @@ class Planner:
 def _acrobot(model: Any, q: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Both of the suite's rewards; on the way there, the energy of standing still on top.
 
-    Two links of 1 kg and 1 m. An elbow that spins would have that energy, too, hence the last term.
+    Two links of 1 kg and 1 m. An elbow that spins would have that energy, too, hence the last
+    term.
     """
     upper, lower = q[..., 0], q[..., 0] + q[..., 1]
     x, z = np.sin(upper) + np.sin(lower), np.cos(upper) + np.cos(lower)
