@@ -171,7 +171,8 @@ class MetaWorldEnvironment(Environment):
         """Return uint8[S, S, 3] of the camera that the pixels are of."""
         if (self.task, size) not in self._cameras:
             self._cameras[self.task, size] = Camera(self._world.model, size, size)
-        return self._cameras[self.task, size].picture(self._world.data, CAMERA)
+        drawn = self._cameras[self.task, size].picture(self._world.data, CAMERA)
+        return np.ascontiguousarray(drawn[::-1, ::-1])  # the package hung it upside down
 
     def twin(self) -> MetaWorldEnvironment:
         twin = MetaWorldEnvironment()
