@@ -152,7 +152,10 @@ class Environment(ABC):
         return ''
 
     def targets(self) -> Mapping[str, np.ndarray]:
-        """Return the simulator's state, name -> float[n]: for training targets only."""
+        """Return name -> float[n], NaN where unknown: for training targets only, never seen.
+
+        The simulator's state, or what follows from what is seen and said.
+        """
         return {}
 
     def still(self, former: Values | None = None) -> Values:

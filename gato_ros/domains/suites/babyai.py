@@ -31,6 +31,7 @@ from minigrid.envs.babyai.core.verifier import AfterInstr, SeqInstr
 from minigrid.utils.baby_ai_bot import BabyAIBot, DropSubgoal, GoNextToSubgoal
 
 from gato_ros.domains.domain import Demonstrator, Domain, Environment, TaskSpec, Values
+from gato_ros.domains.suites.babyai_mission import pointed_at
 from gato_ros.spec import DiscreteField, Observation, TimestepSpec
 
 # Level -> the most steps that the bot needed in 100 episodes (seeds from 100,000 on).
@@ -79,6 +80,11 @@ SPEC = TimestepSpec(
 def code(kind: int, colour: int = 0, state: int = 0) -> int:
     """Return one number for a cell, in [0, 198): object x colour x state."""
     return (kind * COLOURS + colour) * STATES + state
+
+
+def parts(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kinds and the colours of cells, int of the view's shape."""
+    return view // (COLOURS * STATES), view // STATES % COLOURS
 
 
 UNSEEN, EMPTY, WALL = 0, code(OBJECT_TO_IDX['empty']), code(OBJECT_TO_IDX['wall'], 5)
@@ -199,6 +205,10 @@ class BabyAIEnvironment(Environment):
         """The mission, such as `put the red key next to a box`."""
         return str(self.inside.mission)
 
+    def targets(self) -> dict[str, np.ndarray]:
+        """Return where the mission's things stand in the view, see babyai_mission.py."""
+        return {'pointed_at': pointed_at(self.sentence, *parts(self._view))}
+
     def picture(self, size: int) -> np.ndarray:
         """Return the whole grid from above, with what is in view in a lighter grey."""
         tile = max(4, size // max(self.inside.width, self.inside.height))
@@ -226,6 +236,7 @@ class BabyAIEnvironment(Environment):
         view = np.where(visible, view, UNSEEN)
         carried = inside.carrying
         view[-1, SIDE // 2] = code(*carried.encode()) if carried else EMPTY
+        self._view = view
         return Observation(proprioception={'direction': np.array([inside.agent_dir]),
                                            'view': view.ravel()},
                            stamp_ns=self.steps * PERIOD_NS)

@@ -175,8 +175,9 @@ class WindowSource:
                                'training-only targets; set it to false')
         names = sorted(data[0])
         table = np.concatenate([np.concatenate([d[n] for n in names], axis=1) for d in data])
-        return Targets({n: data[0][n].shape[1] for n in names}, table.mean(0),
-                       np.maximum(table.std(0), 1e-3))
+        known = np.ma.masked_invalid(table)  # an unknown value counts for nothing
+        mean, std = (np.ma.filled(part, 0.0) for part in (known.mean(0), known.std(0)))
+        return Targets({n: data[0][n].shape[1] for n in names}, mean, np.maximum(std, 1e-3))
 
 
 def find_episodes(domain: Domain, settings: SourceSettings

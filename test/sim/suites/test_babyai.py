@@ -11,13 +11,16 @@ from minigrid.utils.baby_ai_bot import BabyAIBot
 from gato_ros.config import ConfigError
 from gato_ros.domains.suites import babyai
 from gato_ros.domains.suites.babyai import (
+    EMPTY,
     HELD_OUT,
     LEVELS,
     BabyAI,
     BabyAIEnvironment,
     BabyAIExpert,
     code,
+    parts,
 )
+from gato_ros.domains.suites.babyai_mission import pointed_at
 from gato_ros.tokens.sequence import TimestepTokenizer
 from gato_ros.training.collect import CollectSettings
 
@@ -52,6 +55,27 @@ def test_codes_worked_out_by_hand() -> None:
     assert code(4, 5, 2) == (4 * 6 + 5) * 3 + 2, 'a grey locked door'
     assert code(10, 5, 2) == 197, 'the largest'
     assert len(TimestepTokenizer(babyai.SPEC).layout()) == 52
+
+
+def test_a_missions_things_are_pointed_at() -> None:
+    """A red ball three ahead and one to the left, a grey one nearer, a blue key beside it."""
+    view = np.full((7, 7), EMPTY)
+    view[3, 2], view[4, 3], view[4, 4] = code(6, 0), code(6, 5), code(5, 2)
+
+    def pointed(mission: str) -> list[float | None]:
+        found = pointed_at(mission, *parts(view))
+        return [None if np.isnan(value) else value for value in found]
+
+    assert pointed('go to the red ball') == [3, -1, None, None]
+    assert pointed('pick up a ball') == [2, 0, None, None], 'the nearest'
+    assert pointed('put the blue key next to the red ball') == [2, 1, 3, -1]
+    assert pointed('open a door') == [None] * 4
+    assert pointed('go to an object, then go to the grey ball') == [2, 0, 2, 0]
+    assert pointed('pick up the ball on your left') == [None] * 4, 'two fit, the place is past'
+    assert pointed('pick up the key on your left') == [2, 1, None, None]
+    environment = BabyAIEnvironment()
+    environment.reset('GoToObjS4', 3)
+    assert environment.targets()['pointed_at'].shape == (4,)
 
 
 @pytest.mark.parametrize('level', ['GoToSeqS5R2', 'PutNextLocal', 'UnlockPickupDist',
