@@ -48,7 +48,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['assets/**/*', 'policy/native/*']},
+    package_data={NAME: ['assets/**/*', 'model/native/*', 'policy/native/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (SHARE, ['package.xml']),

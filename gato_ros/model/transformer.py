@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gato_ros.model import fused
 from gato_ros.model.architecture import Architecture
 from gato_ros.model.kv_cache import LayerCache, Reach
 
@@ -91,6 +92,14 @@ class Attention(nn.Module):
 
     def _attend(self, queries: Tensor, seen: Tensor, span: Span, distances: Tensor) -> Tensor:
         """Return (B * n|T, H * key_size) for the sequences of one span."""
+        if fused.serves(queries, span.mask, span.outputs, self.key_size):
+            return fused.attend(queries, seen, distances, self.content_bias, self.distance_bias,
+                                span.mask[0, 0], span.outputs)
+        return self._attend_plainly(queries, seen, span, distances)
+
+    def _attend_plainly(self, queries: Tensor, seen: Tensor, span: Span, distances: Tensor
+                        ) -> Tensor:
+        """Do the same on any device, in any type."""
         length, outputs = span.length, span.outputs
         queries = self._split(queries.unflatten(0, (span.sequences, -1)))  # (B, H, n|T, key_size)
         keys, values = self._split(seen.unflatten(0, (span.sequences, -1)).unflatten(

@@ -1,7 +1,5 @@
-"""The fast path on a CPU: the C++ in native/, compiled for this machine when it is first needed.
+"""The fast path on a CPU: the C++ in native/, see compiled.py.
 
-The compiled file stays in ``$XDG_CACHE_HOME/gato_ros`` (else ``~/.cache/gato_ros``), under a name
-made of the source, the flags, the compiler and the processor, so none is ever used for another.
 A call holds no lock of the interpreter: other threads of the process run meanwhile.
 """
 
@@ -9,12 +7,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -25,17 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gato_ros.compiled import CompileError, compiled
 from gato_ros.model.gato import Gato
 from gato_ros.policy.engine import EngineError, Place, require_room
 from gato_ros.policy.memory import available_memory
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
 
-SOURCES = Path(__file__).with_name('native')
-COMPILERS = ('c++', 'g++', 'clang++')
-# Not -ffast-math: linked with it, a library makes the whole process flush small numbers to zero.
-FLAGS = ('-std=c++17', '-O3', '-march=native', '-fopenmp', '-fno-math-errno', '-fno-signed-zeros',
-         '-fno-trapping-math', '-fassociative-math', '-freciprocal-math', '-shared', '-fPIC')
+SOURCE = Path(__file__).with_name('native') / 'engine.cpp'
 WHOLE_RING = 2**21  # bytes of keys and values that stay near a core: rounding them saves no time
 
 
@@ -270,42 +259,10 @@ def _library() -> ctypes.CDLL:
 
 def build() -> Path:
     """Return the compiled library; raises EngineError when it cannot be made."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
-        raise EngineError(f'no C++ compiler ({", ".join(COMPILERS)}) is on the PATH; on Debian '
-                          'and Ubuntu install g++')
-    version = subprocess.run([compiler, '--version'], capture_output=True).stdout
-    parts = [path.read_bytes() for path in sorted(SOURCES.iterdir())]
-    key = hashlib.sha256(b'\n'.join([*parts, ' '.join(FLAGS).encode(), version,
-                                     _processor().encode()])).hexdigest()[:16]
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'gato_ros'
-    target = cache / f'native-{key}.so'
-    if target.is_file():
-        return target
     try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:  # renamed: never half there
-            made = Path(folder) / target.name
-            run = subprocess.run([compiler, *FLAGS, str(SOURCES / 'engine.cpp'), '-o', str(made)],
-                                 capture_output=True, text=True)
-            if run.returncode:
-                raise EngineError(f'{compiler} did not compile the engine: '
-                                  f'{(run.stderr.strip().splitlines() or ["no message"])[0]}')
-            os.replace(made, target)
-    except OSError as error:
-        raise EngineError(f'{cache} cannot hold the compiled engine: {error.strerror}; set '
-                          'XDG_CACHE_HOME to a folder that can be written') from error
-    return target
-
-
-def _processor() -> str:
-    """Return what tells this processor from another that the same home may be mounted on."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.machine()
-    return '\n'.join(sorted({line for line in lines
-                             if line.startswith(('model name', 'flags', 'Features', 'CPU part'))}))
+        return compiled(SOURCE)
+    except CompileError as error:
+        raise EngineError(str(error)) from error
 
 
 def _floats(weight: Tensor | None) -> Tensor:

@@ -17,7 +17,8 @@ MENTIONS = 2  # of a mission that are pointed at, in their order
 KINDS = {kind: (kind,) for kind in ('ball', 'box', 'key', 'door')} | {
     'object': ('ball', 'box', 'key')}
 PLACE = r'(?: (?:on your (?:left|right)|in front of you|behind you))?'
-MENTION = re.compile(rf'\b(?:the|a|an) (?:({"|".join(COLOR_TO_IDX)}) )?({"|".join(KINDS)})({PLACE})')
+MENTION = re.compile(rf'\b(?:the|a|an) (?:({"|".join(COLOR_TO_IDX)}) )?'
+                     rf'({"|".join(KINDS)})({PLACE})')
 
 
 @cache
