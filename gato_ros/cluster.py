@@ -90,9 +90,6 @@ class Nodes(Processes):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        leaving = [hand.leave.remote() for hand in self._hands]
-        with suppress(Exception):  # of those that are gone
-            self._ray.wait(leaving, num_returns=len(leaving), timeout=ANSWER_S)
         self._ray.shutdown()
 
     def run(self, work: Callable[[J], R], jobs: Iterable[J], start: Callable[..., None],
@@ -102,31 +99,36 @@ class Nodes(Processes):
         waiting, lost = deque(range(len(numbered))), Counter[int]()
         at_work: dict[Any, tuple[Any, int]] = {}  # what a process owes -> it, its job's number
         idle: deque[Any] = deque()
-        while waiting or at_work:
-            idle.extend(self._hire(len(waiting) - len(idle), start, arguments))
-            while idle and waiting:
-                hand, number = idle.popleft(), waiting.popleft()
-                at_work[hand.work.remote(work, numbered[number])] = hand, number
-            if not at_work:
-                raise WorkerError('no node of the cluster is left')
-            done, _ = self._ray.wait(list(at_work), timeout=NEWS_S)
-            for owed in done:
-                hand, number = at_work.pop(owed)
-                try:
-                    result, files = self._ray.get(owed)
-                except self._ray.exceptions.RayActorError as error:
-                    self._hands.pop(hand)
-                    waiting.appendleft(number)
-                    lost[number] += 1
-                    if lost[number] == ATTEMPTS:
-                        raise WorkerError(f'{ATTEMPTS} processes of the cluster died at one job, '
-                                          'perhaps for want of memory') from error
-                    continue
-                if isinstance(result, _Raised):
-                    raise result.error
-                _write(self._needs.out, files)
-                idle.append(hand)
-                yield result
+        failed = 0  # times that no process could be started
+        try:
+            while waiting or at_work:
+                idle.extend(self._hire(len(waiting) - len(idle), start, arguments))
+                while idle and waiting:
+                    hand, number = idle.popleft(), waiting.popleft()
+                    at_work[hand.work.remote(work, numbered[number])] = hand, number
+                failed = 0 if at_work else failed + 1
+                if failed == ATTEMPTS:
+                    raise WorkerError('no node of the cluster is left that could do the work')
+                done = self._ray.wait(list(at_work), timeout=NEWS_S)[0] if at_work else []
+                for owed in done:
+                    hand, number = at_work.pop(owed)
+                    try:
+                        result, files = self._ray.get(owed)
+                    except self._ray.exceptions.RayActorError as error:
+                        self._hands.pop(hand)
+                        waiting.appendleft(number)
+                        lost[number] += 1
+                        if lost[number] == ATTEMPTS:
+                            raise WorkerError(f'{ATTEMPTS} processes of the cluster died at one '
+                                              'job, perhaps for want of memory') from error
+                        continue
+                    if isinstance(result, _Raised):
+                        raise result.error
+                    _write(self._needs.out, files)
+                    idle.append(hand)
+                    yield result
+        finally:
+            self._dismiss(idle)
 
     def _alive(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node['Alive']]
@@ -158,6 +160,15 @@ class Nodes(Processes):
             self._hands[hand] = node['NodeID']
             ready.append(hand)
         return ready
+
+    def _dismiss(self, idle: Iterable[Any]) -> None:
+        """End all processes; those that are idle remove their files first."""
+        leaving = [hand.leave.remote() for hand in idle]
+        with suppress(Exception):  # of those that are gone
+            self._ray.wait(leaving, num_returns=len(leaving), timeout=ANSWER_S)
+        for hand in self._hands:
+            self._ray.kill(hand)
+        self._hands.clear()
 
     def _require_version(self, node: dict[str, Any]) -> None:
         """Raise ClusterError where a node that has joined has another version of the package."""
