@@ -31,9 +31,9 @@ PAPER_CHIPS, PAPER_DAYS, TPU_V3 = 256, 4, 123e12  # section 2.1; FLOP/s of a chi
 # Data sheets: an H100 SXM without sparsity; eight of them in a machine, machines at 400 Gbit/s.
 SHEET, MEMORY, WIRE, IN_MACHINE, TOGETHER = 989e12, 80e9, 50e9, 450e9, 8
 
-# Measured here. Timesteps/s of `small` on one H100 and H200, batches of 1,024: docs/experiments.md,
-# 2026-11-26. Expert episodes a second with 15 workers: the same. Timesteps and bytes of an episode:
-# 200 of stack_any_pair_wide, and 200 of Meta-World's by numbers alone, as collected.
+# Measured here. Timesteps/s of `small` on one H100 and one H200, batches of 1,024, and expert
+# episodes a second with 15 workers: docs/experiments.md, 2026-11-26. Timesteps and bytes of an
+# episode: 200 of stack_any_pair_wide, and 200 of Meta-World's by numbers alone, as collected.
 SMALL_RATES = {'H100': (11e3, 14e3), 'H200': (17e3, 20e3)}
 TIMESTEP = 56  # tokens of the arm's
 EPISODES_PER_S, WORKERS, STEPS_OF_EPISODE = 30, 15, 91.7
@@ -46,7 +46,8 @@ def flops_per_token(arch: Architecture, length: int) -> float:
     """Return floating-point operations of training for a token, whose sequence is so long.
 
     Three times those of the forward pass: products with weights, then of queries with keys and
-    with distances, and of weights with values, each with the whole sequence, as ours computes them.
+    with distances, and of shares with values, each over the whole sequence. Patches count as any
+    token; their encoder is left out.
     """
     inner = arch.heads * arch.key_size
     weights = arch.width * 4 * inner + arch.width * arch.feedforward * 3 // 2
@@ -63,7 +64,7 @@ def parameters(arch: Architecture) -> int:
 
 
 def tables(matrix_rate: float, share: float) -> str:
-    """Return the page's tables for a card's matrix rate, FLOP/s, and the share that training has."""
+    """Return the page's tables for a card's matrix rate, FLOP/s, and training's share of it."""
     large, small = load_architecture('1.18b'), load_architecture('small')
     tokens, count = STEPS * SEQUENCES * LENGTH, parameters(large)
     a_token = flops_per_token(large, LENGTH)
