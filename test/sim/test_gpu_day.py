@@ -23,11 +23,12 @@ def test_the_rehearsal_runs_every_part_and_leaves_a_checkpoint(tmp_path):
     out = tmp_path / 'day'
     found = json.loads((out / 'gpu_day.json').read_text())
     assert found['rehearsal'] is True
-    assert {name: part['failed'] for name, part in found['parts'].items() if 'failed' in part} == {}
-    assert found['parts']['tests']['passed'] >= 1
-    assert found['parts']['training tiny']['timesteps_per_s'] > 0
-    assert found['parts']['training tiny']['profile'] and found['parts']['control profile']['profile']
-    files = [out / name for name in found['parts']['learn']['files']]
+    parts = found['parts']
+    assert {name: part['failed'] for name, part in parts.items() if 'failed' in part} == {}
+    assert parts['tests']['passed'] >= 1
+    assert parts['training tiny']['timesteps_per_s'] > 0
+    assert parts['training tiny']['profile'] and parts['control profile']['profile']
+    files = [out / name for name in parts['learn']['files']]
     assert all(file.stat().st_size < 16 * 2**20 for file in files)
     whole = tmp_path / 'model.safetensors'
     whole.write_bytes(b''.join(file.read_bytes() for file in files))
