@@ -26,7 +26,7 @@ needs_ray = pytest.mark.skipif(
 
 
 def one_core():
-    """Return how a node is started; ports that are given need not be waited for when it is slow."""
+    """Return how a node is started; for ports that are given it waits for nobody."""
     with contextlib.ExitStack() as held:
         places = [held.enter_context(socket.create_server(('127.0.0.1', 0))) for _ in range(4)]
         ports = [place.getsockname()[1] for place in places]
