@@ -1,10 +1,8 @@
 """Collecting and evaluating on the nodes of a Ray cluster; two nodes here, of one core each."""
 
-import contextlib
 import dataclasses
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -25,25 +23,29 @@ needs_ray = pytest.mark.skipif(
     not cluster.installed(), reason="ray is not installed: pip install 'gato_ros[cluster]'")
 
 
-def one_core():
-    """Return how a node is started; for ports that are given it waits for nobody."""
-    with contextlib.ExitStack() as held:
-        places = [held.enter_context(socket.create_server(('127.0.0.1', 0))) for _ in range(4)]
-        ports = [place.getsockname()[1] for place in places]
-    names = ('metrics_agent_port', 'metrics_export_port', 'dashboard_agent_listen_port',
-             'runtime_env_agent_port')
-    return {'num_cpus': 1, 'object_store_memory': 2**27, **dict(zip(names, ports, strict=True))}
+ONE_CORE = {'num_cpus': 1, 'object_store_memory': 2**27, 'include_dashboard': False}
+
+
+def add(two_nodes):
+    """Add a node of one core: Ray gives a slow one 15 s, so several may be needed."""
+    for last in (False, False, True):
+        try:
+            node = two_nodes.add_node(**ONE_CORE)
+            break
+        except Exception:
+            if last:
+                raise
+    two_nodes.wait_for_nodes()
+    return node
 
 
 @pytest.fixture(scope='module')
 def two_nodes():
-    os.environ.setdefault('RAY_raylet_start_wait_time_s', '120')  # read when ray is imported
-    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # read when ray is imported
     from ray.cluster_utils import Cluster
-    made = Cluster(initialize_head=True,
-                   head_node_args={**one_core(), 'include_dashboard': False})
-    made.add_node(**one_core())
-    made.wait_for_nodes()
+    made = Cluster()
+    add(made)
+    add(made)
     yield made
     made.shutdown()
 
@@ -121,8 +123,7 @@ def test_both_nodes_work_and_a_lost_process_costs_no_job(two_nodes, tmp_path):
 
 @needs_ray
 def test_a_node_that_dies_in_mid_episode_is_done_without(two_nodes, tmp_path):
-    third = two_nodes.add_node(**one_core())
-    two_nodes.wait_for_nodes()
+    third = add(two_nodes)
     settings = CollectSettings(tmp_path / 'there', 24, (TASK,), ray=two_nodes.address)
     made = collect(settings)
     first = [next(made)]
