@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import socket
+import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -82,7 +83,8 @@ class Nodes(Processes):
         self._known: set[str] = set()  # nodes with our version
         self._hands: dict[Any, str] = {}  # a process -> its node
         cores = sum(int(node['Resources'].get('CPU', 0)) for node in self._alive())
-        self.size = min(count or cores, cores)
+        self._most = count or sys.maxsize  # nodes that join bring more cores
+        self.size = min(self._most, cores)
         if not self.size:
             self._ray.shutdown()
             raise ClusterError(f'the cluster at {address} offers no cores, expected one at least; '
@@ -114,8 +116,11 @@ class Nodes(Processes):
                     hand, number = at_work.pop(owed)
                     try:
                         result, files = self._ray.get(owed)
-                    except self._ray.exceptions.RayActorError as error:
+                    except self._ray.exceptions.RayTaskError:
+                        raise
+                    except self._ray.exceptions.RayError as error:  # its process or node is gone
                         self._hands.pop(hand)
+                        self._ray.kill(hand)
                         waiting.appendleft(number)
                         lost[number] += 1
                         if lost[number] == ATTEMPTS:
@@ -139,12 +144,14 @@ class Nodes(Processes):
 
         One that is lost before it is ready is tried again with the next news of the cluster.
         """
-        hired = []
+        if wanted <= 0:
+            return []
+        hired: list[tuple[Any, dict[str, Any]]] = []
         for node in self._alive():
             self._require_version(node)
             taken = sum(where == node['NodeID'] for where in self._hands.values())
             for _ in range(int(node['Resources'].get('CPU', 0)) - taken):
-                if len(hired) < wanted and len(self._hands) + len(hired) < self.size:
+                if len(hired) < min(wanted, self._most - len(self._hands)):
                     hired.append((_hand(self._ray, node['NodeID']), node))
         ready = []
         for (hand, node), answer in zip(hired, [hand.prepare.remote(
@@ -219,7 +226,10 @@ class Hand:
             if mine.get(name) != value:
                 return (f'differs: {name} is {mine.get(name, "missing")} there and {value} here; '
                         'install the same there, or take the node out of the cluster')
-        start(*arguments)
+        try:
+            start(*arguments)
+        except Exception as error:  # such as a checkpoint that does not fit into its memory
+            return f'cannot begin: {error}'
         return None
 
     def work(self, work: Callable[[J], R], job: J) -> tuple[R | _Raised, Files]:
