@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARD = 15_000_000  # bytes of a file
 FORMERLY = 14_000  # timesteps/s of `small` on an H100, docs/experiments.md
 TOP = 15  # operations of a profile
+
+ELSEWHERE = {  # bars that need no card: what measures them
+    'training on two CPU cores, share of the matrix rate': 'benchmarks/training.py',
+    'a draft by a head, passes for 8 tokens': 'gato-ros bench',
+    '79m on two CPU cores, full window': 'gato-ros bench --part versus --threads 2',
+    'p99 / p50 of the graph at 20 Hz': 'gato-ros bench --part graph --minutes 10',
+    'collect over two Ray nodes against one': 'benchmarks/cluster.py',
+    'resume of FSDP2 with another number of processes': 'test/unit/training/test_sharded.py'}
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Day:
         self.out, self.sizes, self.work = out, sizes, work
         self.end = time.monotonic() + 60 * minutes
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        self.found: dict[str, Any] = {'rehearsal': sizes is TINY, 'parts': {}, 'bars': []}
+        self.found: dict[str, Any] = {'rehearsal': sizes is TINY, 'parts': {}, 'bars': [],
+                                     'elsewhere': ELSEWHERE}
         out.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -306,7 +316,8 @@ def main() -> None:
         day = Day(chosen.out, chosen.minutes, sizes, Path(work))
         collecting = subprocess.Popen(
             [sys.executable, '-m', 'gato_ros.tools.cli', 'collect', '--task', sizes.task,
-             '--episodes', str(sizes.episodes), '--out', str(day.work / 'data')],
+             '--episodes', str(sizes.episodes), '--out', str(day.work / 'data'),
+             '--workers', str(max(1, len(os.sched_getaffinity(0)) - 4))],  # some are left for us
             stdout=subprocess.DEVNULL)
         day.part('machine', day.machine)
         day.part('tests', day.tests)
