@@ -1,8 +1,10 @@
 """Collecting and evaluating on the nodes of a Ray cluster; two nodes here, of one core each."""
 
+import contextlib
 import dataclasses
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -23,19 +25,26 @@ needs_ray = pytest.mark.skipif(
     not cluster.installed(), reason="ray is not installed: pip install 'gato_ros[cluster]'")
 
 
-ONE_CORE = {'num_cpus': 1, 'object_store_memory': 2**27, 'include_dashboard': False}
+def one_core():
+    """Return how a node is started: told its ports, it waits for few of its parts."""
+    with contextlib.ExitStack() as held:
+        places = [held.enter_context(socket.create_server(('127.0.0.1', 0))) for _ in range(3)]
+        ports = [place.getsockname()[1] for place in places]
+    names = 'metrics_agent_port', 'metrics_export_port', 'runtime_env_agent_port'
+    return {'num_cpus': 1, 'object_store_memory': 2**27, 'include_dashboard': False,
+            **dict(zip(names, ports, strict=True))}
 
 
-def add(two_nodes):
-    """Add a node of one core: Ray gives a slow one 15 s, so several may be needed."""
+def add(nodes):
+    """Add a node of one core; on a busy machine the 15 s that Ray gives it may not suffice."""
     for last in (False, False, True):
         try:
-            node = two_nodes.add_node(**ONE_CORE)
+            node = nodes.add_node(**one_core())
             break
         except Exception:
             if last:
                 raise
-    two_nodes.wait_for_nodes()
+    nodes.wait_for_nodes()
     return node
 
 
