@@ -20,7 +20,7 @@ from gato_ros.training.collect import CollectSettings, collect
 from gato_ros.workers import WorkerError, run_jobs
 
 pytestmark = pytest.mark.slow
-TASK = 'gymnasium/cart_pole'
+TASK = 'gymnasium/frozen_lake'
 needs_ray = pytest.mark.skipif(
     not cluster.installed(), reason="ray is not installed: pip install 'gato_ros[cluster]'")
 
