@@ -286,12 +286,11 @@ class _Run:
             return
         try:
             self.step = load_state(place, self.model, self.ema, self.optimizer)
-        except Exception as error:  # torch has no error of its own for a file that it cannot read
-            raise self._damaged(place, error) from error
+        except (Exception, CheckpointException) as error:  # the latter is none of the former
+            raise self._damaged(place, str(error).strip().splitlines()[-1]) from error
         self._saved = self.step
 
-    def _damaged(self, place: Path, error: Exception) -> RunError:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+    def _damaged(self, place: Path, said: str) -> RunError:
         return RunError(f'{place} is damaged ({said}), expected the state of a run; begin another '
                         f'with --start-from {self.out}/checkpoint')
 
@@ -299,7 +298,7 @@ class _Run:
         try:
             return torch.load(file, map_location=self.process.device, weights_only=True)
         except Exception as error:  # torch has no error of its own for a file that it cannot read
-            raise self._damaged(file, error) from error
+            raise self._damaged(file, str(error).splitlines()[0]) from error
 
     def _save(self) -> None:
         """Write the resumable state and the checkpoint; a half-written file is never seen.
