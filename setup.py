@@ -59,6 +59,7 @@ setup(
     install_requires=requirements(),
     extras_require={
         'bench': ['accelerate', 'transformers'],
+        'cluster': ['ray>=2.40,<3'],
         **DOMAINS,
         'domains': ALL_DOMAINS,
         'exchange': ['av>=14', 'h5py>=3.8,<4', 'pyarrow>=15'],

@@ -79,8 +79,8 @@ class Ours:
         batches = [self.sampler.batch(step, self.settings.batch) for step in range(steps)]
         self.model.train()
         start = time.perf_counter()
-        for batch in batches:
-            optimise(self.loss, [group.to(device) for group in batch], self.optimizer,
+        for seed, batch in enumerate(batches):
+            optimise(self.loss, {seed: [group.to(device) for group in batch]}, self.optimizer,
                      self.settings, device)
         _finish(device)
         return time.perf_counter() - start

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 J = TypeVar('J')
@@ -69,6 +71,36 @@ def run_jobs(work: Callable[[J], R], jobs: Iterable[J], workers: int,
         raise WorkerError('a worker process died, perhaps for want of memory') from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Processes:
+    """Processes of this machine for jobs; ``cluster.Nodes`` are those of many.
+
+    size  how many
+    """
+
+    def __init__(self, count: int) -> None:
+        self.size = count or len(os.sched_getaffinity(0))
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        """Give everything back."""
+
+    def run(self, work: Callable[[J], R], jobs: Iterable[J], start: Callable[..., None],
+            arguments: tuple[Any, ...]) -> Iterator[R]:
+        """Yield ``work(job)`` of every job, as ``run_jobs`` does."""
+        return run_jobs(work, jobs, self.size, start, arguments)
+
+
+moved: dict[Path, Path] = {}  # in a process of another machine: a path there -> where it is here
+
+
+def here(path: Path) -> Path:
+    """Return where a file or folder that the jobs' settings name lies in this process."""
+    return moved.get(path, path)
 
 
 def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:

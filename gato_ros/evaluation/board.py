@@ -133,14 +133,15 @@ def plan(config: CheckpointConfig, references: Sequence[str] = ()) -> Plan:
 
 def settings_of(planned: Plan, checkpoint: Path = SHIPPED, episodes: int = EPISODES,
                 split: str = 'test', temperature: float | None = None,
-                out: Path = Path('out/evaluate'), workers: int = 0) -> EvaluateSettings:
+                out: Path = Path('out/evaluate'), workers: int = 0, ray: str = ''
+                ) -> EvaluateSettings:
     """Return what is rolled out for a plan; EvaluationError where that is nothing."""
     if not planned.tasks:
         raise EvaluationError(f'{checkpoint} knows no task that could be on a board, expected one '
                               'at least: ' + '; '.join(reasons(planned.left_out)))
     return EvaluateSettings(checkpoint, planned.tasks, actors=('policy',), episodes=episodes,
                             split=split, temperature=temperature, pictured=PICTURED, out=out,
-                            workers=workers)
+                            workers=workers, ray=ray)
 
 
 def read_plan(checkpoint: Path, references: Sequence[str] = ()) -> Plan:

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gato_ros.cluster import Needs, crew
 from gato_ros.domains.domain import Environment
 from gato_ros.domains.scores import scores_of
+from gato_ros.domains.versions import versions
 from gato_ros.domains.wrappers import fault_of, open_environment
 from gato_ros.evaluation.actors import Actor, Scene
 from gato_ros.evaluation.cast import make_actor
@@ -36,7 +38,7 @@ from gato_ros.evaluation.suite import (
 )
 from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.policy import GatoPolicy
-from gato_ros.workers import WorkerError, run_jobs
+from gato_ros.workers import WorkerError, here
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,28 @@ def evaluate(settings: EvaluateSettings, broken: dict[str, str] | None = None
     broken  gets the tasks whose world breaks its word, with what went wrong, and the others go
             on; None: the first of them ends the evaluation
 
-    Raises CheckpointError, EvaluationError, DomainError or ConfigError; what is finished is kept.
+    Raises CheckpointError, ClusterError, EvaluationError, DomainError or ConfigError; what is
+    finished is kept.
     """
     prints = fingerprints(settings)
     with Results(settings.out) as results:
         finished = results.read(prints)
         missing = [job for job in settings.jobs if job not in finished]
         yield from (finished[job] for job in settings.jobs if job in finished)
+        if not missing:
+            return
+        work = _run if broken is None else _try
+        needs = Needs(settings.out, (settings.checkpoint,), versions,
+                      (settings.tasks, settings.robot))
         try:
-            work = _run if broken is None else _try
-            for outcome in run_jobs(work, missing, settings.workers, _start_worker,
-                                    (settings, prints)):
-                if isinstance(outcome, _Broken):
-                    assert broken is not None
-                    broken.setdefault(outcome.task, outcome.sentence)
-                    continue
-                results.append(outcome)
-                yield outcome
+            with crew(settings.ray, settings.workers, needs) as hands:
+                for outcome in hands.run(work, missing, _start_worker, (settings, prints)):
+                    if isinstance(outcome, _Broken):
+                        assert broken is not None
+                        broken.setdefault(outcome.task, outcome.sentence)
+                        continue
+                    results.append(outcome)
+                    yield outcome
         except WorkerError as error:
             raise EvaluationError(f'{error}; what is finished is kept in {results.path}, so give '
                                   'the command again, or with fewer --workers') from error
@@ -129,7 +136,7 @@ class _Worker:
                           frames.watch if frames else None)
         outcome = replace(outcome, fingerprint=self._prints[job.task, job.actor])
         if frames and frames.pictures and outcome.success is False:
-            save_frames(self._settings.out, outcome, frames.pictures)
+            save_frames(here(self._settings.out), outcome, frames.pictures)
         return outcome
 
     def leave(self) -> None:

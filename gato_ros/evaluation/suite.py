@@ -25,6 +25,7 @@ from gato_ros.policy.checkpoint import (
     load_checkpoint,
 )
 from gato_ros.tokens.text import DEFAULT_MODEL
+from gato_ros.workers import here
 
 CONDITIONS = (NOMINAL, RANDOMISED)
 SPLITS = ('test', 'validation')
@@ -62,6 +63,7 @@ class EvaluateSettings:
     pictured     seeds of each task, the first ones, whose failures leave pictures; None: all
     out          folder for finished episodes, pictures and the plot
     workers      processes; 0: one per core
+    ray          address of a Ray cluster whose nodes share the work; '': this machine alone
     """
 
     checkpoint: Path = SHIPPED
@@ -75,6 +77,7 @@ class EvaluateSettings:
     pictured: int | None = None
     out: Path = Path('out/evaluate')
     workers: int = 0
+    ray: str = ''
 
     def __post_init__(self) -> None:
         _require_known('randomisation', self.randomisations, CONDITIONS)
@@ -129,7 +132,7 @@ def parse_randomisation(word: str) -> tuple[str, ...]:
 
 def open_checkpoint(settings: EvaluateSettings) -> Checkpoint:
     """Read the checkpoint; CheckpointError when it is damaged or knows not all of the tasks."""
-    checkpoint = load_checkpoint(settings.checkpoint)
+    checkpoint = load_checkpoint(here(settings.checkpoint))
     for task in settings.tasks:
         name_in(checkpoint.config, *settings.find(task))
     return checkpoint
@@ -153,7 +156,7 @@ def fingerprints(settings: EvaluateSettings) -> Fingerprints:
     runs_policy = not POLICY_ACTORS.isdisjoint(settings.actors)
     if runs_policy:
         config = open_checkpoint(settings).config
-        policy = _digests([checkpoint_hash(settings.checkpoint).encode(),
+        policy = _digests([checkpoint_hash(here(settings.checkpoint)).encode(),
                            torch.__version__.encode(), DEFAULT_MODEL.read_bytes(),
                            *_contents(_POLICY)])
     found: Fingerprints = {}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from gato_ros.model.architecture import Architecture
 from gato_ros.model.embed import Embedding
@@ -20,8 +21,11 @@ class Gato(nn.Module):
     """A decoder-only transformer over any modality's tokens (paper, sections 2.1 and 2.2).
 
     ``auxiliary`` names training-only regression targets and their sizes; they are read off the
-    separators and never serve as inputs.
+    separators and never serve as inputs. Where ``recompute`` is set, training keeps of each block
+    its input alone and computes the rest again for the gradient: the same values, in less memory.
     """
+
+    recompute = False
 
     def __init__(self, arch: Architecture, auxiliary: Mapping[str, int] | None = None) -> None:
         super().__init__()
@@ -64,12 +68,12 @@ class Gato(nn.Module):
         encoding = self._encoding(ordered[-1].ids.shape[1])
         spans, members = _spans(ordered)
         for block in self.blocks[:-1]:
-            x = block(x, spans, encoding)
+            x = self._through(block, x, spans, encoding)
         # Nothing after the last block reads the other positions, so it skips them.
         wanted = [torch.cat([part.outputs for part in some]).unique() for some in members]
         last = [replace(span, outputs=outputs)
                 for span, outputs in zip(spans, wanted, strict=True)]
-        x = self.norm(self.blocks[-1](x, last, encoding, _kept(last)))
+        x = self.norm(self._through(self.blocks[-1], x, last, encoding, _kept(last)))
         found = []
         computed = x.split([span.computed for span in last])
         for some, outputs, states in zip(members, wanted, computed, strict=True):
@@ -78,6 +82,11 @@ class Gato(nn.Module):
                       for state, part in zip(of_parts, some, strict=True)]
         hidden = dict(zip(order, found, strict=True))
         return [hidden[i] for i in range(len(parts))]
+
+    def _through(self, block: Block, *inputs: Tensor | Sequence[Span]) -> Tensor:
+        if self.recompute and self.training:
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
 
     def logits(self, hidden: Tensor, low: int, high: int) -> Tensor:
         """Score the ids in [low, high) for hidden (..., D) -> (..., high - low)."""

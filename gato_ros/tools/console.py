@@ -23,6 +23,9 @@ Checkpoint = Annotated[Path | None, typer.Option(help='Folder; none: the one tha
 Episodes = Annotated[int, typer.Option(min=1, help='How many.')]
 Randomise = Annotated[bool, typer.Option('--randomise', help='Vary colours, light, friction.')]
 Workers = Annotated[int, typer.Option(min=0, help='Processes; 0: one per core.')]
+Ray = Annotated[str, typer.Option(
+    metavar='HOST:PORT', help='Ray cluster whose nodes share the work; none: this machine alone.',
+    show_default=False)]
 Device = Annotated[str, typer.Option(help='cpu, cuda, or auto: the fastest that is here.')]
 Out = Annotated[Path, typer.Option(help='Folder to write into.')]
 Json = Annotated[Path | None, typer.Option('--json', metavar='FILE',

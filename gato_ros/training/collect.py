@@ -25,15 +25,17 @@ from typing import Any
 import numpy as np
 
 import gato_ros
+from gato_ros.cluster import Needs, crew
 from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Demonstrator, Domain, DomainError, Environment, Values
 from gato_ros.domains.registry import find_task
 from gato_ros.domains.scores import scores_of
+from gato_ros.domains.versions import versions
 from gato_ros.domains.wrappers import Checked, fault_of
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source, read_info
 from gato_ros.spec import Observation, TimestepSpec
 from gato_ros.training.disturbance import Disturbance
-from gato_ros.workers import Overdue, WorkerError, run_jobs, time_limit
+from gato_ros.workers import Overdue, WorkerError, here, time_limit
 
 RANDOM = 'random'  # the actor that every domain has
 SHARE = 16  # episodes of one task that a process makes in one world, at most
@@ -58,6 +60,8 @@ class CollectSettings:
     policy_share  of the time in which the policy acts, by turns of 10 to 40 timesteps
     first_seed  None: the domain's first training seed
     longest_s   that an episode may take to make; beyond it its expert or world hangs
+    workers     processes; 0: one per core
+    ray         address of a Ray cluster whose nodes share the work; '': this machine alone
     """
 
     out: Path
@@ -73,6 +77,7 @@ class CollectSettings:
     policy_share: float = 0.7
     longest_s: float = 1800.0
     workers: int = 0
+    ray: str = ''
 
     def __post_init__(self) -> None:
         domain = self.domain
@@ -136,9 +141,10 @@ def collect(settings: CollectSettings, broken: dict[str, str] | None = None
     broken  gets the tasks whose world or expert breaks its word or hangs, with what went wrong,
             and the others go on; None: the first of them ends the collecting
 
-    Raises CollectError when a worker dies or the folder holds other episodes, EpisodeError when
-    one cannot be written, DomainError when a world breaks its word, ActionError when an expert
-    says what is not allowed; finished episodes are kept.
+    Raises CollectError when a worker dies or the folder holds other episodes, ClusterError when
+    the Ray cluster cannot be used, EpisodeError when an episode cannot be written, DomainError
+    when a world breaks its word, ActionError when an expert says what is not allowed; finished
+    episodes are kept.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in settings.seeds if not _file(settings, seed).exists()]
@@ -151,27 +157,32 @@ def collect(settings: CollectSettings, broken: dict[str, str] | None = None
                 f'{info.task}, expected {domain.name}/{task}; give another --out, or the tasks '
                 'that it was begun with')
         yield seed, domain.usable(info.success, info.normalised)
+    if not missing:
+        return
+    work: Callable[[tuple[int, ...]], Sequence[tuple[int, bool] | _Broken]] = (
+        _collect_some if broken is None else _try_some)
+    needs = Needs(settings.out, (settings.policy,) if settings.policy else (), versions,
+                  (settings.tasks, settings.robot))
     try:
-        work: Callable[[tuple[int, ...]], Sequence[tuple[int, bool] | _Broken]] = (
-            _collect_some if broken is None else _try_some)
-        for done in chain.from_iterable(run_jobs(
-                work, shares_of(settings, missing), settings.workers, _start_worker, (settings,))):
-            if isinstance(done, _Broken):
-                assert broken is not None
-                broken.setdefault(done.task, done.sentence)
-                continue
-            yield done
+        with crew(settings.ray, settings.workers, needs) as hands:
+            for done in chain.from_iterable(hands.run(
+                    work, shares_of(settings, missing, hands.size), _start_worker, (settings,))):
+                if isinstance(done, _Broken):
+                    assert broken is not None
+                    broken.setdefault(done.task, done.sentence)
+                    continue
+                yield done
     except WorkerError as error:
         raise CollectError(f'{error}; finished episodes are kept in {settings.out}, so give the '
                            'command again, or with fewer --workers') from error
 
 
-def shares_of(settings: CollectSettings, missing: Sequence[int]) -> list[tuple[int, ...]]:
+def shares_of(settings: CollectSettings, missing: Sequence[int], workers: int
+              ) -> list[tuple[int, ...]]:
     """Return seeds as jobs of one task each, so that a world serves several episodes.
 
     The tasks take turns, so that what is there after an interruption has something of each.
     """
-    workers = settings.workers or len(os.sched_getaffinity(0))
     by_task: dict[str, list[int]] = {}
     for seed in missing:
         by_task.setdefault(settings.find(seed)[1], []).append(seed)
@@ -215,9 +226,9 @@ class _Worker:
             from gato_ros.policy.checkpoint import checkpoint_hash, load_checkpoint
             torch.set_num_threads(1)
             self.source = 'policy'
-            self._checkpoint = load_checkpoint(settings.policy)
+            self._checkpoint = load_checkpoint(here(settings.policy))
             self.provenance = {'policy': str(settings.policy),
-                               'policy_hash': checkpoint_hash(settings.policy),
+                               'policy_hash': checkpoint_hash(here(settings.policy)),
                                'policy_share': settings.policy_share}
 
     def environment(self, task: str) -> Checked:
@@ -333,4 +344,4 @@ def _try(seed: int) -> tuple[int, bool] | _Broken:
 
 
 def _file(settings: CollectSettings, seed: int) -> Path:
-    return settings.out / f'{seed:08d}{SUFFIX}'
+    return here(settings.out) / f'{seed:08d}{SUFFIX}'

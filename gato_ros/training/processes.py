@@ -23,8 +23,10 @@ class Process:
     device: torch.device
 
 
-def start(device: str) -> Process:
+def start(device: str, group: bool = False) -> Process:
     """Join the group that torchrun announces, if it does; ``device`` is auto, cpu or cuda.
+
+    group  whether one process alone is to be a group, too
 
     Raises ConfigError when CUDA is asked for and absent.
     """
@@ -40,15 +42,19 @@ def start(device: str) -> Process:
         place = torch.device('cuda', int(os.environ.get('LOCAL_RANK', '0')))
         torch.cuda.set_device(place)
         torch.set_float32_matmul_precision('high')
+    backend = 'nccl' if device == 'cuda' else 'gloo'
     if world > 1:
-        distributed.init_process_group('nccl' if device == 'cuda' else 'gloo')
+        distributed.init_process_group(backend)
         return Process(distributed.get_rank(), world, place)
+    if group:
+        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0,
+                                       world_size=1)
     return Process(0, 1, place)
 
 
-def stop(process: Process) -> None:
-    """Leave the group."""
-    if process.world > 1:
+def stop() -> None:
+    """Leave the group, if there is one."""
+    if distributed.is_initialized():
         distributed.destroy_process_group()
 
 

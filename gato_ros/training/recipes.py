@@ -58,7 +58,8 @@ class EpisodeRecipe:
     policy_share: float = 0.7
     longest_s: float = 1800.0
 
-    def settings(self, source: SourceSettings, out: Path, workers: int) -> CollectSettings:
+    def settings(self, source: SourceSettings, out: Path, workers: int, ray: str
+                 ) -> CollectSettings:
         """Return what is collected for a line; ConfigError or DomainError where it cannot be."""
         name = source.domain or domain_of(source.robot)
         domain = load_domain(name, source.robot)
@@ -72,7 +73,7 @@ class EpisodeRecipe:
             out, self.episodes * len(tasks), tuple(f'{name}/{task}' for task in tasks),
             source.robot, self.first_seed, self.noise, self.delay_s, self.randomise, self.actor,
             Path(self.policy) if self.policy else None, self.policy_share, self.longest_s,
-            workers)
+            workers, ray)
 
 
 @dataclass(frozen=True)
@@ -144,15 +145,18 @@ def read_parts(mixture: str | Path, root: Path | None = None) -> list[Part]:
     return parts
 
 
-def make(part: Part, workers: int, progress: Progress) -> Made:
-    """Make what is missing of a part; what goes wrong stands in the result."""
+def make(part: Part, workers: int, progress: Progress, ray: str = '') -> Made:
+    """Make what is missing of a part; what goes wrong stands in the result.
+
+    ray  address of a Ray cluster whose nodes share the work at episodes; '': this machine alone
+    """
     made = Made(part.folder)
     try:
         if isinstance(part.recipe, WordRecipe):
             made.count = made.usable = int(part.recipe.function()(
                 part.folder, part.recipe.count, part.recipe.first_seed, workers))
             return made
-        settings = part.recipe.settings(part.source, part.folder, workers)
+        settings = part.recipe.settings(part.source, part.folder, workers, ray)
         for _, usable in progress(collect(settings, made.faults), settings.episodes):
             made.count += 1
             made.usable += usable
@@ -162,10 +166,11 @@ def make(part: Part, workers: int, progress: Progress) -> Made:
     return made
 
 
-def make_all(parts: Iterable[Part], workers: int, progress: Progress) -> Iterator[Made]:
-    """Yield what became of each part, when it is done."""
+def make_all(parts: Iterable[Part], workers: int, progress: Progress, ray: str = ''
+             ) -> Iterator[Made]:
+    """Yield what became of each part, when it is done; as ``make``."""
     for part in parts:
-        yield make(part, workers, progress)
+        yield make(part, workers, progress, ray)
 
 
 def _place(folder: str, root: Path | None) -> Path:

@@ -114,6 +114,11 @@ class TrainSettings:
     ema                 decay of the weights' exponential moving average, which is what is saved
     window_timesteps    visible at control; null: all that fit in 1024 tokens
     low_rank            of what each matrix may change by, see low_rank.py; 0: all weights learn
+    parts               of a batch, each with random draws of its own; 0: one for each process. Any
+                        number of processes that divides them makes the same run
+    sharded             whether weights and optimiser are split over the processes, see sharded.py
+    recompute           whether a block's inner values are computed again on the way back, not
+                        kept: a third more computing, for models that fill the memory
     precision           of the matrix products; auto: bfloat16 where there are units for it
     validate_every      steps between rollouts of the checkpoint; 0: none
     validate_episodes   in each of them, of ``validate_tasks`` in turn, on validation seeds
@@ -137,6 +142,9 @@ class TrainSettings:
     window_timesteps: int | None = None
     temperature: float = 0.0
     low_rank: int = 0
+    parts: int = 0
+    sharded: bool = False
+    recompute: bool = False
     precision: Literal['bfloat16', 'float32', 'auto'] = 'bfloat16'
     seed: int = 0
     save_every: int = 500
@@ -163,6 +171,12 @@ class TrainSettings:
         if self.low_rank < 0:
             raise ConfigError(f'low_rank is {self.low_rank}, expected 0 (all weights learn) or '
                               'more')
+        if self.parts < 0 or (self.parts and self.batch % self.parts):
+            raise ConfigError(f'parts is {self.parts}, expected a divisor of the batch, '
+                              f'{self.batch}, or 0')
+        if self.sharded and self.low_rank:
+            raise ConfigError(f'sharded is true and low_rank {self.low_rank}, expected one of '
+                              'them: few weights need no splitting')
         if bool(self.data) == bool(self.mixture):
             raise ConfigError(f'data and mixture are {"both" if self.data else "not"} given, '
                               'expected one of them: a source, or several')

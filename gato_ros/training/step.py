@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DTensor
 
 from gato_ros.config import ConfigError
 from gato_ros.model.gato import Gato
@@ -34,30 +37,40 @@ def seed_of(*numbers: int) -> int:
     return signed % 2**63
 
 
-def optimise(module: nn.Module, groups: list[Group], optimizer: torch.optim.Optimizer,
-             settings: TrainSettings, device: torch.device) -> dict[str, Tensor]:
-    """Take one step down the loss of a batch; return the parts of the loss.
+def optimise(module: nn.Module, batches: Mapping[int, list[Group]],
+             optimizer: torch.optim.Optimizer, settings: TrainSettings, device: torch.device
+             ) -> list[dict[str, Tensor]]:
+    """Take one step down the mean loss of a batch's parts; return the terms of each one's loss.
+
+    batches  seed of its random numbers -> groups, for each part that this process computes
 
     Raises NotFiniteError, in every process, with no weight changed, where the loss or its gradient
     is not finite in any of them.
     """
-    with torch.autocast(device.type, dtype=settings.dtype, enabled=settings.autocast):
-        loss, parts = module(groups)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    losses, terms = [], []
+    for seed, groups in batches.items():
+        torch.manual_seed(seed)
+        with torch.autocast(device.type, dtype=settings.dtype, enabled=settings.autocast):
+            loss, its = module(groups)
+        (loss / len(batches)).backward()
+        losses.append(loss.detach())
+        terms.append(its)
     norm = nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
-    broken = (~(loss.detach().isfinite() & norm.isfinite())).float()
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
+    finite = torch.stack(losses).isfinite().all()
+    broken = (~(finite & norm.isfinite())).float()
     if distributed.is_initialized():
         distributed.all_reduce(broken, distributed.ReduceOp.MAX)  # all of them stop, or none
     if broken:
-        names = sorted({group.source for group in groups})
+        names = sorted({group.source for groups in batches.values() for group in groups})
         faulty = [name for name in names
-                  if any(part.endswith(f'/{name}') and not value.isfinite()
-                         for part, value in parts.items())]
-        what = 'the gradient' if loss.isfinite() else 'the loss'
-        raise NotFiniteError(what, faulty or names)
+                  if any(term.endswith(f'/{name}') and not value.isfinite()
+                         for its in terms for term, value in its.items())]
+        raise NotFiniteError('the gradient' if finite else 'the loss', faulty or names)
     optimizer.step()
-    return parts
+    return terms
 
 
 def make_optimizer(model: Gato, settings: TrainSettings) -> torch.optim.AdamW:

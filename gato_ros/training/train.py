@@ -5,21 +5,24 @@
 
 The folder holds ``settings.yaml``, ``checkpoint/`` (the weights' moving average, what the policy
 loads), ``best/`` (the checkpoint that did best on validation seeds), ``state.pt`` (everything
-needed to go on bit for bit), ``log.jsonl``, ``validation.jsonl``, ``tensorboard/``, ``loss.png``
-and ``columns/`` (the tokenised timesteps; may be deleted). Every random draw is a function of
-seed, step and rank, so resuming repeats nothing.
+needed to go on bit for bit; ``state/`` where processes share it), ``log.jsonl``,
+``validation.jsonl``, ``tensorboard/``, ``loss.png`` and ``columns/`` (the tokenised timesteps; may
+be deleted). Every random draw is a function of seed, step and part of the batch, so resuming
+repeats nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint import CheckpointException
 from torch.nn.parallel import DistributedDataParallel
 
 import gato_ros
@@ -46,6 +49,14 @@ from gato_ros.training.meter import Meter
 from gato_ros.training.processes import Process
 from gato_ros.training.schedule import learning_rate
 from gato_ros.training.settings import TrainSettings, load_settings
+from gato_ros.training.sharded import (
+    gather,
+    load_state,
+    local,
+    newest,
+    save_state,
+    shard,
+)
 from gato_ros.training.step import (
     NotFiniteError,
     make_optimizer,
@@ -71,11 +82,11 @@ def train(settings: TrainSettings, out: Path, device: str = 'auto',
     damaged or cannot be written, or when its loss or weights are not finite: what was saved before
     is kept.
     """
-    process = processes.start(device)
+    process = processes.start(device, settings.sharded)
     try:
         return _Run(settings, out, process, start_from).go(validate)
     finally:
-        processes.stop(process)
+        processes.stop()
 
 
 class _Run:
@@ -84,10 +95,12 @@ class _Run:
     def __init__(self, settings: TrainSettings, out: Path, process: Process,
                  start_from: Path | None) -> None:
         self.settings, self.out, self.process = settings, out, process
-        self._settings_file, self._state = out / 'settings.yaml', out / 'state.pt'
-        if settings.batch % process.world:
-            raise ConfigError(f'batch is {settings.batch}, expected a multiple of the '
-                              f'{process.world} processes')
+        self._settings_file = out / 'settings.yaml'
+        self._state = out / ('state' if settings.sharded else 'state.pt')
+        self.parts = settings.parts or process.world  # of each batch
+        if settings.batch % self.parts or self.parts % process.world:
+            raise ConfigError(f'batch is {settings.batch} and parts {settings.parts}, expected '
+                              f'multiples of the {process.world} processes')
         self._refuse_another_run()
         if process.rank > 0:
             distributed.barrier()  # the first process tokenises, the others find it done
@@ -109,7 +122,12 @@ class _Run:
             names |= former.names_demonstrations
         if settings.low_rank:
             adapt(model, settings.low_rank)
+        model.recompute = settings.recompute
         self.model = model.to(process.device)
+        self.loss = MaskedLoss(self.model, settings.smoothing_bins, settings.history_dropout,
+                               settings.auxiliary_weight).to(process.device)
+        if settings.sharded:
+            shard(self.loss, process)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = make_optimizer(self.model, settings)
         self.step = 0
@@ -124,13 +142,11 @@ class _Run:
     def go(self, validate: Validate | None) -> Path:
         """Run the remaining steps."""
         settings, process = self.settings, self.process
-        loss = MaskedLoss(self.model, settings.smoothing_bins, settings.history_dropout,
-                          settings.auxiliary_weight).to(process.device)
-        module: nn.Module = loss
-        if process.world > 1:
+        module: nn.Module = self.loss
+        if process.world > 1 and not settings.sharded:
             # A process whose share of a batch is text alone has no use for the patch encoder.
             module = DistributedDataParallel(
-                loss, find_unused_parameters=len(self.mixture.sources) > 1)
+                module, find_unused_parameters=len(self.mixture.sources) > 1)
         first = process.rank == 0
         log = RunLog(self.out, self.step) if first else None
         validation = (Validation(self.out, validate)
@@ -143,16 +159,19 @@ class _Run:
                   + f', {process.device}, {process.world} process(es)', flush=True)
         self.model.train()
         meter = Meter(process, settings.dtype)
-        for groups in self._batches(meter):
-            with meter.step(groups):
-                parts = self._one_step(module, groups)
-            if log and self.step % settings.log_every == 0:
-                self._report(log, meter, parts)
+        for batches in self._batches(meter):
+            with meter.step([group for groups in batches.values() for group in groups]):
+                terms = self._one_step(module, batches)
+            if self.step % settings.log_every == 0:
+                self._report(log, meter, terms)
             at_end = self.step == settings.steps
-            judged = validation and (self.step % settings.validate_every == 0 or at_end)
-            if log and (self.step % settings.save_every == 0 or judged or at_end):
+            judged = bool(validate and settings.validate_every) and (
+                self.step % settings.validate_every == 0 or at_end)
+            if (first or settings.sharded) and (
+                    self.step % settings.save_every == 0 or judged or at_end):
                 self._save()
-                log.plot()
+                if log:
+                    log.plot()
             if validation and judged:
                 validation.submit(self.step, self.out / 'checkpoint')
         if log:
@@ -170,40 +189,58 @@ class _Run:
             except CheckpointError as error:
                 raise ConfigError(f'validate_tasks holds {reference!r}, but {error}') from error
 
-    def _report(self, log: RunLog, meter: Meter, parts: dict[str, Tensor]) -> None:
+    def _report(self, log: RunLog | None, meter: Meter, terms: list[dict[str, Tensor]]) -> None:
+        """Write down the means over all parts of the batch; every process calls it."""
         seconds, speed = meter.read()
-        values = {name: float(value) for name, value in parts.items()}
+        mine = [{name: float(value) for name, value in its.items()} for its in terms]
+        found = [mine]
+        if self.process.world > 1:
+            found = [mine] * self.process.world
+            distributed.all_gather_object(found, mine)
+        if log is None:
+            return
+        of_name: dict[str, list[float]] = {}
+        for its in chain.from_iterable(found):
+            for name, value in its.items():
+                of_name.setdefault(name, []).append(value)
+        values = {name: sum(some) / len(some) for name, some in of_name.items()}
         values |= {'learning_rate': self.optimizer.param_groups[0]['lr'], **speed}
         log.add(self.step, values)
         left = (self.settings.steps - self.step) * seconds / 60
         print(f'step {self.step}/{self.settings.steps} ({left:.0f} min left)  '
               + '  '.join(f'{k} {v:.4g}' for k, v in values.items()), flush=True)
 
-    def _one_step(self, module: nn.Module, groups: list[Group]) -> dict[str, Tensor]:
+    def _one_step(self, module: nn.Module, batches: dict[int, list[Group]]
+                  ) -> list[dict[str, Tensor]]:
         settings, process = self.settings, self.process
         rate = learning_rate(self.step, settings.learning_rate, settings.warmup, settings.steps)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
-        torch.manual_seed(seed_of(settings.seed, self.step, process.rank))
         try:
-            parts = optimise(module, groups, self.optimizer, settings, process.device)
+            terms = optimise(module, batches, self.optimizer, settings, process.device)
         except NotFiniteError as error:
             raise self._diverged(str(error)) from error
         self.step += 1
         # It follows quickly at first, so that it is not held back by the first weights.
         decay = min(settings.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.values()),
-                                 list(self.model.state_dict().values()), 1 - decay)
-        return parts
+            torch._foreach_lerp_([local(value) for value in self.ema.values()],
+                                 [local(value) for value in self.model.state_dict().values()],
+                                 1 - decay)
+        return terms
 
-    def _batches(self, meter: Meter) -> Iterator[list[Group]]:
-        """Yield the remaining steps' batches; the next ones are read while this one is used."""
-        size = self.settings.batch // self.process.world
+    def _batches(self, meter: Meter) -> Iterator[dict[int, list[Group]]]:
+        """Yield this process's parts of the remaining steps' batches, each with its seed.
 
-        def read(step: int) -> list[Group]:
-            groups = self.mixture.batch(step, size, self.process.rank)
-            return [group.to(self.process.device) for group in groups]
+        The next ones are read while this one is used.
+        """
+        seed, rank = self.settings.seed, self.process.rank
+        size, mine = self.settings.batch // self.parts, self.parts // self.process.world
+
+        def read(step: int) -> dict[int, list[Group]]:
+            return {seed_of(seed, step, part): [
+                group.to(self.process.device) for group in self.mixture.batch(step, size, part)]
+                for part in range(rank * mine, (rank + 1) * mine)}
 
         with ThreadPoolExecutor(1) as reader:
             waiting = [reader.submit(read, step)
@@ -234,32 +271,58 @@ class _Run:
                                            encoding='utf-8')
         if self.process.world > 1:
             distributed.barrier()
-        if self._state.exists():
+        if self.settings.sharded:
+            self._resume_sharded()
+        elif self._state.exists():
             state = self._read_state(self._state)
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.ema, self.step = state['average'], state['step']
             self._saved = self.step
 
+    def _resume_sharded(self) -> None:
+        place = newest(self._state)
+        if place is None:
+            return
+        try:
+            self.step = load_state(place, self.model, self.ema, self.optimizer)
+        except (Exception, CheckpointException) as error:  # the latter is none of the former
+            raise self._damaged(place, str(error).strip().splitlines()[-1]) from error
+        self._saved = self.step
+
+    def _damaged(self, place: Path, said: str) -> RunError:
+        return RunError(f'{place} is damaged ({said}), expected the state of a run; begin another '
+                        f'with --start-from {self.out}/checkpoint')
+
     def _read_state(self, file: Path) -> dict[str, Any]:
         try:
             return torch.load(file, map_location=self.process.device, weights_only=True)
         except Exception as error:  # torch has no error of its own for a file that it cannot read
-            raise RunError(
-                f'{file} is damaged ({str(error).splitlines()[0]}), expected the state of a run; '
-                f'begin another with --start-from {self.out}/checkpoint') from error
+            raise self._damaged(file, str(error).splitlines()[0]) from error
 
     def _save(self) -> None:
-        """Write the resumable state and the checkpoint; a half-written file is never seen."""
-        state = self._state
-        if not all(value.isfinite().all() for values in (self.model.state_dict(), self.ema)
+        """Write the resumable state and the checkpoint; a half-written file is never seen.
+
+        Of a sharded run every process calls it.
+        """
+        state, first = self._state, self.process.rank == 0
+        broken = torch.zeros((), device=self.process.device)
+        if not all(local(value).isfinite().all() for values in (self.model.state_dict(), self.ema)
                    for value in values.values()):
+            broken += 1
+        if self.settings.sharded:
+            distributed.all_reduce(broken)
+        if broken:
             raise self._diverged('a weight is not finite')
         try:
-            with whole(state) as aside:
-                torch.save({'model': self.model.state_dict(), 'average': self.ema,
-                            'optimizer': self.optimizer.state_dict(), 'step': self.step}, aside)
-        except (RuntimeError, OSError) as error:  # torch's own words do not say that it is full
+            if self.settings.sharded:
+                save_state(state, self.step, self.model, self.ema, self.optimizer)
+            else:
+                with whole(state) as aside:
+                    torch.save({'model': self.model.state_dict(), 'average': self.ema,
+                                'optimizer': self.optimizer.state_dict(), 'step': self.step},
+                               aside)
+        except (RuntimeError, OSError, CheckpointException) as error:  # torch does not say: full
             raise RunError(f'{state} cannot be written at step {self.step}, is the disk full? The '
                            'state saved before is kept: make room and give the command again'
                            ) from error
@@ -269,7 +332,9 @@ class _Run:
             'version': gato_ros.__version__}
         config = from_dict(CheckpointConfig, {**to_dict(self.config), 'provenance': provenance},
                            'checkpoint')
-        save_checkpoint(self.out / 'checkpoint', config, merged(self.ema))
+        average = gather(self.ema, first) if self.settings.sharded else self.ema
+        if first:
+            save_checkpoint(self.out / 'checkpoint', config, merged(average))
         self._saved = self.step
 
     def _diverged(self, what: str) -> RunError:

@@ -37,13 +37,13 @@ def test_a_world_serves_several_episodes_and_the_tasks_take_turns(tmp_path):
     """Else fifty worlds stand in memory, or one is built for each episode."""
     tasks = ('reach_red_narrow', 'reach_green_narrow')
     settings = CollectSettings(tmp_path, 70, tasks, workers=2)
-    shares = shares_of(settings, settings.seeds)
+    shares = shares_of(settings, settings.seeds, 2)
     assert sorted(seed for share in shares for seed in share) == list(settings.seeds)
     assert [{settings.find(seed)[1] for seed in share} for share in shares[:4]] == [
         {tasks[0]}, {tasks[1]}] * 2
     assert {len(share) for share in shares[:-2]} == {35 // 4}
     few = CollectSettings(tmp_path, 3, tasks[:1], workers=2)
-    assert shares_of(few, few.seeds) == [(100_000,), (100_001,), (100_002,)]  # both have work
+    assert shares_of(few, few.seeds, 2) == [(100_000,), (100_001,), (100_002,)]  # both have work
 
 
 def test_an_episode_tells_the_expert_from_the_noise(tmp_path):

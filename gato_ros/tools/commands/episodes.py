@@ -13,6 +13,7 @@ from gato_ros.tools.console import (
     Json,
     Out,
     Randomise,
+    Ray,
     Robot,
     Workers,
     progress,
@@ -53,7 +54,7 @@ def collect(
             show_default=False)] = None,
         mixture: Annotated[str | None, typer.Option(
             help='Name in config/mixtures, or a YAML file: all data that its lines say how to '
-                 'make; beside it --out, --workers and --json have a meaning.',
+                 'make; beside it --out, --workers, --ray and --json mean something.',
             show_default=False)]
         = None,
         episodes: Episodes = 100,
@@ -75,10 +76,11 @@ def collect(
         person: Annotated[bool, typer.Option('--person', help='Short for --actor person.')]
         = False,
         workers: Workers = 0,
+        ray: Ray = '',
         json_file: Json = None) -> None:
     """Record episodes of a domain's expert, a person or chance; finished ones are kept."""
     if mixture is not None:
-        _collect_mixture(mixture, out, workers, json_file)
+        _collect_mixture(mixture, out, workers, ray, json_file)
         return
     if out is None:
         raise ConfigError('--out is missing, expected the folder to write into; or --mixture')
@@ -86,18 +88,19 @@ def collect(
     from gato_ros.training.collect import CollectSettings, collect
     settings = CollectSettings(out, episodes, tuple(find_tasks(task, robot)), robot, first_seed,
                                noise, randomise=randomise, actor='person' if person else actor,
-                               policy=policy, policy_share=policy_share, workers=workers)
+                               policy=policy, policy_share=policy_share, workers=workers,
+                               ray=ray)
     done = dict(progress(collect(settings), episodes))
     typer.echo(f'{len(done)} episodes in {out}, {sum(done.values())} of them usable')
     write_json({'episodes': len(done), 'usable': sum(done.values())}, json_file)
 
 
-def _collect_mixture(mixture: str, out: Path | None, workers: int, json_file: Path | None
-                     ) -> None:
+def _collect_mixture(mixture: str, out: Path | None, workers: int, ray: str,
+                     json_file: Path | None) -> None:
     """Make all of a mixture's data; exit status 1 where something could not be made."""
     from gato_ros.training.recipes import make_all, read_parts
     done = []
-    for made in make_all(read_parts(mixture, out), workers, progress):
+    for made in make_all(read_parts(mixture, out), workers, progress, ray):
         say(f'{made.folder}: {made.count}, {made.usable} of them usable')
         for name, sentence in made.faults.items():
             warn(f'{made.folder}: {name}: {sentence}' if name != str(made.folder)

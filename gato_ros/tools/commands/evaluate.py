@@ -12,6 +12,7 @@ from gato_ros.tools.console import (
     Checkpoint,
     Json,
     Out,
+    Ray,
     Robot,
     Workers,
     progress,
@@ -54,6 +55,7 @@ def evaluate(
         robot: Robot = '',
         out: Out = Path('out/evaluate'),
         workers: Workers = 0,
+        ray: Ray = '',
         json_file: Json = None) -> None:
     """Roll out seeded episodes: rates with n and Wilson interval, beside controls; resumable.
 
@@ -65,7 +67,7 @@ def evaluate(
             raise ConfigError('--board is given beside --suite, --prompts, --actor, --robot or '
                               '--randomisation, expected it alone: a board has the policy in the '
                               'nominal worlds')
-        _board(checkpoint, task, episodes, split, temperature, out, workers, json_file)
+        _board(checkpoint, task, episodes, split, temperature, out, workers, ray, json_file)
         return
     from gato_ros.evaluation.cast import ABLATION
     from gato_ros.evaluation.evaluate import evaluate
@@ -85,14 +87,15 @@ def evaluate(
         checkpoint or SHIPPED, tasks,
         parse_randomisation(randomisation),
         tuple(actor) or (ABLATION if prompts else controls(tasks, robot)),
-        episodes or QUOTABLE, split, robot, temperature, out=out, workers=workers)
+        episodes or QUOTABLE, split, robot, temperature, out=out, workers=workers, ray=ray)
     outcomes = list(progress(evaluate(settings), len(settings.jobs)))
     show(settings, outcomes)
     write_json(report(settings, outcomes), json_file)
 
 
 def _board(checkpoint: Path | None, tasks: list[str], episodes: int | None, split: str,
-           temperature: float | None, out: Path, workers: int, json_file: Path | None) -> None:
+           temperature: float | None, out: Path, workers: int, ray: str,
+           json_file: Path | None) -> None:
     """Print the board, and what is not on it; exit status 1 where a world broke its word."""
     from gato_ros.evaluation.board import (
         EPISODES,
@@ -107,7 +110,7 @@ def _board(checkpoint: Path | None, tasks: list[str], episodes: int | None, spli
     from gato_ros.tools.reports.board import PUBLISHED, draw_files, show_board
     planned = read_plan(checkpoint or SHIPPED, tasks)
     settings = settings_of(planned, checkpoint or SHIPPED, episodes or EPISODES, split,
-                           temperature, out, workers)
+                           temperature, out, workers, ray)
     for sentence in (*planned.warnings, *reasons(planned.left_out)):
         warn(sentence)
     broken: dict[str, str] = {}
