@@ -31,5 +31,6 @@ def build_engine(model: Gato, slots: int, wanted: str = 'auto', block: int = 64
         if wanted == 'eager':
             return EagerEngine(model, slots), ''
         if wanted == 'cuda':
-            return CudaEngine(model, slots, block, graphs=True), ''
+            engine = CudaEngine(model, slots, block, graphs=True)
+            return engine, engine.slower
         return NativeEngine(model, slots), ''
