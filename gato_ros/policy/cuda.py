@@ -240,10 +240,10 @@ class CudaEngine:
         return x
 
     def _window_parts(self) -> Parts:
-        return {name: (torch.int64, self._rows) for name in ('position', 'visible')}
+        return dict.fromkeys(('position', 'visible'), (torch.int64, self._rows))
 
     def _block_parts(self) -> Parts:
-        return {name: (torch.int64, self._block) for name in ('ids', 'local', 'picture', 'slots')}
+        return dict.fromkeys(('ids', 'local', 'picture', 'slots'), (torch.int64, self._block))
 
     def _padded(self, ids: np.ndarray, local: np.ndarray, slots: np.ndarray
                 ) -> dict[str, np.ndarray]:

@@ -6,8 +6,9 @@ A control step is three calls; none comes back to Python between two tokens on a
     engine.extend(ids, local, pictures, slots, window)
     ids = engine.decode(places, slots, window, temperature, noise)
 
-An engine that makes them one says so by a method ``step``. On a GPU the first two return before the work is done, and ``decode`` waits for all of it. What is
-said goes through by the same calls, token by token.
+An engine that makes them one has a method ``step``. On a GPU the first two return before the work
+is done, and ``decode`` waits for all of it. What is said goes through by the same calls, token by
+token.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import numpy as np
 from torch import Tensor
 
 from gato_ros.tokens.context import ContextWindow
-
 
 Seen = tuple[np.ndarray, np.ndarray, np.ndarray]  # patches uint8 (P, 16, 16, 3), rows, columns
 

@@ -1,4 +1,5 @@
-"""The Triton kernels, compiled on a GPU, in Triton's interpreter elsewhere: same ids and scores."""
+"""The Triton kernels, compiled on a GPU, elsewhere in Triton's interpreter: same ids and scores.
+"""
 
 import os
 
