@@ -24,7 +24,7 @@ from torch import Tensor
 
 ROWS = 4  # of a product, computed by one program
 CHUNK = 512  # columns that it takes at once
-PART = 64  # rows of the ring that one program attends to
+TILE = 4096  # numbers of keys, and of values, that one program attends to: they fit its registers
 IDS = 1024  # scores that are compared at once
 UNSEEN = tl.constexpr(-1e30)  # not -inf: the difference of two parts that see nothing is a number
 
@@ -202,7 +202,8 @@ class TokenPass:
         width, device = len(norm[0]), norm[0].device
         self._layers, self._rings, self._norm = layers, rings, norm
         self._heads, self._key, self._slots, self._width = heads, key, slots, width
-        self._parts = triton.cdiv(slots, PART)
+        self._part = TILE // triton.next_power_of_2(key)  # rows of the ring
+        self._parts = triton.cdiv(slots, self._part)
         self._feedforward = layers[0].weights['back'].shape[1]
 
         def floats(*shape: int) -> Tensor:
@@ -230,7 +231,7 @@ class TokenPass:
                 self._queries, biases[0], biases[1], ring, layer.distances, slot, position,
                 visible, self._tops, self._sums, self._answers, SCALE=key ** -0.5,
                 SLOTS=self._slots, REACH=layer.distances.shape[1], HEADS=heads, KEY=key,
-                PART=PART, WHOLE=triton.next_power_of_2(key))
+                PART=self._part, WHOLE=triton.next_power_of_2(key))
             _join[(heads,)](
                 self._tops, self._sums, self._answers, self._mixed, PARTS=self._parts,
                 ALL=triton.next_power_of_2(self._parts), KEY=key,

@@ -16,6 +16,8 @@
 #include <vector>
 #if defined(__F16C__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -58,6 +60,12 @@ Lane load(const Short* p) {
     return (Lane)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
 #endif
 }
+#elif defined(__aarch64__)
+struct Short {
+    __fp16 number;
+    Short(float value = 0) : number(__fp16(std::clamp(value, -65504.0f, 65504.0f))) {}
+};
+Lane load(const Short* p) { return (Lane)vcvt_f32_f16(vld1_f16(&p->number)); }
 #else
 using Short = float;
 #endif

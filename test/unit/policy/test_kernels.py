@@ -2,6 +2,9 @@
 """
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +34,7 @@ PINNED, OBSERVED = 5, 14
 @pytest.fixture(autouse=True)
 def _small_tiles(monkeypatch):
     """So that small sizes have several parts and chunks, too, but few programs to interpret."""
-    for name, size in (('PART', 32), ('CHUNK', 16), ('IDS', 32), ('ROWS', 32)):
+    for name, size in (('TILE', 512), ('CHUNK', 16), ('IDS', 32), ('ROWS', 32)):
         monkeypatch.setattr(f'gato_ros.policy.kernels.{name}', size)
 
 
@@ -90,3 +93,14 @@ def test_bfloat16_weights_and_ring_are_nearer_than_the_stated_bound(model):
     wanted, reference, _ = drive(EagerEngine(model, 70), 70, None, 0.0, 4)
     same = (ids == wanted).all(1)
     assert same[0] and 1e-4 < np.abs(scores[0] - reference[0]).max() < 0.1
+
+
+@pytest.mark.slow
+def test_every_kernel_compiles_for_the_cards_that_the_bars_are_stated_for():
+    """For compute capability 9.0 (H100, H200) at the sizes of 1.18b, with no card at hand."""
+    helper = Path(__file__).parents[1] / 'helpers' / 'compile_kernels.py'
+    environment = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
+    run = subprocess.run([sys.executable, str(helper)], capture_output=True, text=True,
+                         env=environment)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ['_mix', '_attend', '_join', '_add', '_gate', '_score', '_draw']
