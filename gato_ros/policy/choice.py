@@ -8,14 +8,15 @@ from gato_ros.policy.cuda import CudaEngine
 from gato_ros.policy.eager import EagerEngine
 from gato_ros.policy.engine import Engine, EngineError, one_sentence
 
-ENGINES = ('auto', 'eager', 'native', 'cuda')
+ENGINES = ('auto', 'eager', 'native', 'int8', 'cuda')
 
 
 def build_engine(model: Gato, slots: int, wanted: str = 'auto', block: int = 64
                  ) -> tuple[Engine, str]:
     """Build the engine for the model's device; also return why it is not the fast one, or ''.
 
-    wanted  one of ENGINES; auto falls back to eager where the fast path cannot work
+    wanted  one of ENGINES; auto falls back to eager where the fast path cannot work; int8 is
+            native with weights of one byte each, so its answers differ
     block   tokens of a step's block, for the engine whose shapes are fixed
     Raises EngineError where another than auto cannot work.
     """
@@ -31,5 +32,6 @@ def build_engine(model: Gato, slots: int, wanted: str = 'auto', block: int = 64
         if wanted == 'eager':
             return EagerEngine(model, slots), ''
         if wanted == 'cuda':
-            return CudaEngine(model, slots, block, graphs=True), ''
-        return NativeEngine(model, slots), ''
+            engine = CudaEngine(model, slots, block, graphs=True)
+            return engine, engine.slower
+        return NativeEngine(model, slots, 'int8' if wanted == 'int8' else None), ''

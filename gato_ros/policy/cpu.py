@@ -18,13 +18,16 @@ import torch
 from torch import Tensor
 
 from gato_ros.compiled import CompileError, compiled
+from gato_ros.model.embed import PatchEncoder
 from gato_ros.model.gato import Gato
+from gato_ros.model.transformer import Block
 from gato_ros.policy.engine import EngineError, Place, require_room
 from gato_ros.policy.memory import available_memory
 from gato_ros.tokens import images
 from gato_ros.tokens.context import ContextWindow
 
 SOURCE = Path(__file__).with_name('native') / 'engine.cpp'
+WEIGHTS = {'float32': 4, 'bfloat16': 2, 'int8': 1}  # bytes; in the order of native/product.h
 WHOLE_RING = 2**21  # bytes of keys and values that stay near a core: rounding them saves no time
 
 
@@ -32,36 +35,45 @@ class Sizes(ctypes.Structure):
     """As in native/transformer.h."""
 
     _fields_ = [(name, ctypes.c_int32) for name in (
-        'layers', 'width', 'heads', 'key', 'feedforward', 'slots', 'max_distance', 'half',
+        'layers', 'width', 'heads', 'key', 'feedforward', 'slots', 'max_distance', 'kind',
         'half_ring', 'threads')]
+
+
+def layer_weights(block: Block) -> list[Tensor]:
+    """Return a layer's weights in the order of native/engine.cpp."""
+    attention, feedforward = block.attention, block.feedforward
+    return [block.norm1.weight, block.norm1.bias, attention.query.weight,
+            attention.key_value.weight, attention.out.weight, attention.content_bias,
+            attention.distance_bias, block.norm2.weight, block.norm2.bias,
+            feedforward.hidden.weight, feedforward.out.weight]
+
+
+def encoder_weights(encoder: PatchEncoder) -> list[Tensor | None]:
+    """Return the patch encoder's weights in the order of native/engine.cpp, channels last."""
+    channels = encoder.stem.out_channels
+    return [encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
+            encoder.conv2.weight.permute(0, 2, 3, 1),
+            encoder.out.weight.unflatten(1, (channels, -1)).transpose(1, 2),
+            encoder.stem.bias, encoder.conv1.bias, encoder.conv2.bias, encoder.out.bias,
+            encoder.norm1.weight, encoder.norm1.bias, encoder.norm2.weight, encoder.norm2.bias]
 
 
 class _Weights:
     """A model's weights in panels, however many sequences read them."""
 
-    def __init__(self, model: Gato, half: bool) -> None:
+    def __init__(self, model: Gato, kind: int) -> None:
         arch = model.arch
         self.model, self.library = model, _library()
         self._sizes = {'layers': arch.layers, 'width': arch.width, 'heads': arch.heads,
                        'key': arch.key_size, 'feedforward': arch.feedforward,
-                       'max_distance': arch.max_distance, 'half': half}
+                       'max_distance': arch.max_distance, 'kind': kind}
         self.handle = ctypes.c_void_p(self.library.gato_weights(ctypes.byref(self.sizes())))
         if not self.handle:
             raise EngineError('memory does not suffice for a second copy of the weights')
         for number, block in enumerate(model.blocks):
-            attention, feedforward = block.attention, block.feedforward
-            self._copy('gato_layer', number, weights=[
-                block.norm1.weight, block.norm1.bias, attention.query.weight,
-                attention.key_value.weight, attention.out.weight, attention.content_bias,
-                attention.distance_bias, block.norm2.weight, block.norm2.bias,
-                feedforward.hidden.weight, feedforward.out.weight])
-        encoder = model.embedding.patches  # copied with channels last
-        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups, weights=[
-            encoder.stem.weight, encoder.conv1.weight.permute(0, 2, 3, 1),
-            encoder.conv2.weight.permute(0, 2, 3, 1),
-            encoder.out.weight.unflatten(1, (arch.patch_channels, -1)).transpose(1, 2),
-            encoder.stem.bias, encoder.conv1.bias, encoder.conv2.bias, encoder.out.bias,
-            encoder.norm1.weight, encoder.norm1.bias, encoder.norm2.weight, encoder.norm2.bias])
+            self._copy('gato_layer', number, weights=layer_weights(block))
+        self._copy('gato_encoder', arch.patch_channels, arch.patch_groups,
+                   weights=encoder_weights(model.embedding.patches))
         self._ends = [_floats(w) for w in (model.embedding.table.weight,
                                            model.embedding.local.weight, model.norm.weight,
                                            model.norm.bias)]  # the first two are only borrowed
@@ -97,8 +109,9 @@ class _Weights:
 class NativeEngine:
     """Patch encoder, blocks and head in C++, with weights in panels.
 
-    half  weights in bfloat16 (sums stay float32); None: only where that loses nothing, as with a
-          checkpoint that was saved so
+    weights  one of WEIGHTS: how they are kept (sums stay float32); None: bfloat16 where that loses
+          nothing, as with a checkpoint that was saved so, else float32. In int8 each input's
+          weights are whole numbers times one scale, the head's are bfloat16
     half_ring  keys, values and distances in float16 (sums stay float32); None: beside such
           weights, where they are many
     Raises EngineError without a compiler or memory.
@@ -106,21 +119,22 @@ class NativeEngine:
 
     stride = 1
 
-    def __init__(self, model: Gato, slots: int, half: bool | None = None,
+    def __init__(self, model: Gato, slots: int, weights: str | None = None,
                  half_ring: bool | None = None, threads: int | None = None) -> None:
         if model.device.type != 'cpu':
             raise EngineError(f'the native engine computes on the CPU, the model is on '
                               f'{model.device}')
-        if half is None:
-            half = all(torch.equal(w, w.bfloat16().float()) for part in (model.blocks, (
-                model.embedding.table,)) for m in part for w in m.parameters() if w.dim() == 2)
+        if weights is None:
+            weights = 'bfloat16' if all(torch.equal(w, w.bfloat16().float()) for part in (
+                model.blocks, (model.embedding.table,)) for m in part for w in m.parameters()
+                if w.dim() == 2) else 'float32'
         self._model, self._library = model, _library()
-        self._half, self._asked = half, half_ring
+        self._kept, self._asked = weights, half_ring
         self._threads = threads or torch.get_num_threads()
         self._places: dict[tuple[bytes, bytes], Tensor] = {}  # what a camera's patches have added
-        copied = (2 if half else 4) * sum(w.numel() for b in model.blocks for w in b.parameters())
+        copied = WEIGHTS[weights] * sum(w.numel() for b in model.blocks for w in b.parameters())
         self._require_room(slots, copied)
-        self._weights = _Weights(model, half)
+        self._weights = _Weights(model, list(WEIGHTS).index(weights))
         self._begin(slots)
 
     def another(self, slots: int, block: int = 0) -> NativeEngine:
@@ -133,9 +147,8 @@ class NativeEngine:
     def _begin(self, slots: int) -> None:
         """Take memory for a sequence over the weights."""
         half_ring = self._rounds(slots)
-        self.name = (f'native {"bfloat16" if self._half else "float32"}'
-                     + ', float16 ring' * half_ring)
-        self.bound = 0.2 if half_ring else 1e-3
+        self.name = f'native {self._kept}' + ', float16 ring' * half_ring
+        self.bound = 1.5 if self._kept == 'int8' else 0.2 if half_ring else 1e-3
         self._weights.turn_distances(half_ring)
         sizes = self._weights.sizes(slots=slots, half_ring=half_ring, threads=self._threads)
         self._handle: ctypes.c_void_p | None = ctypes.c_void_p(
@@ -150,7 +163,8 @@ class NativeEngine:
         arch = self._model.arch
         if self._asked is not None:
             return self._asked
-        return self._half and 8 * arch.layers * slots * arch.heads * arch.key_size > WHOLE_RING
+        return (self._kept != 'float32'
+                and 8 * arch.layers * slots * arch.heads * arch.key_size > WHOLE_RING)
 
     def _require_room(self, slots: int, weights: int = 0) -> None:
         arch = self._model.arch

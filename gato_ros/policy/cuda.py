@@ -1,16 +1,20 @@
-"""The fast path on a CUDA device: bfloat16, fixed shapes, one graph for each phase of a step.
+"""The fast path on a CUDA device: bfloat16, fixed shapes, one graph for a whole step.
 
 A step's block is padded to one length, a longer prompt goes through in pieces of that length, and
-a decoding is one graph of all its passes and draws, so the host waits once, for the ids. What the
-graphs hold is plain functions of buffers that never move: without graphs they run one operation
-after the other, on any device, which is how they are tested where there is no GPU.
+a decoding is all of its passes and draws, so the host waits once, for the ids. Pictures, block and
+decoding of an action are one graph, with one copy in and one out; words have graphs of their own
+for blocks and tokens. What the graphs hold is plain functions of buffers that never move: without
+graphs they run one operation after the other, on any device, which is how they are tested where
+there is no GPU. A token's pass is six kernels a layer (kernels.py) where Triton works, else some
+thirty of torch's.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,12 +22,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gato_ros.model.gato import Gato
-from gato_ros.policy.engine import EngineError, Place, one_sentence, require_room
+from gato_ros.policy.device import Graph, Inbox
+from gato_ros.policy.engine import EngineError, Place, Seen, require_room
 from gato_ros.policy.memory import available_memory
 from gato_ros.tokens.context import ContextWindow
 
 UNSEEN = -1e30  # not -inf: what pads a block sees nothing, and a softmax of nothing is NaN
 PADDING = -1
+
+Parts = dict[str, tuple[torch.dtype, int]]
+Buffers = Mapping[str, Tensor]
 
 
 class CudaEngine:
@@ -32,19 +40,24 @@ class CudaEngine:
     block   tokens of a step's block, to which shorter ones are padded; no fewer than its actions
     dtype   of weights, ring and products; norms and the sum from block to block stay float32
     graphs  capture each phase when it is first run; None: where the device is a CUDA one
+    kernels  take a token through a layer in six kernels; None: where the device is a CUDA one and
+             they compile
+    slower  why it is without kernels on a CUDA device, '' where it is not
 
-    Raises EngineError where memory does not suffice.
+    Raises EngineError where memory does not suffice, or kernels are asked for that do not work.
     """
 
     def __init__(self, model: Gato, slots: int, block: int, dtype: torch.dtype = torch.bfloat16,
-                 graphs: bool | None = None) -> None:
+                 graphs: bool | None = None, kernels: bool | None = None) -> None:
         device = model.device
         self._graphs = device.type == 'cuda' if graphs is None else graphs
         if self._graphs and device.type != 'cuda':
             raise EngineError(f'CUDA graphs need a CUDA device, the model is on {device}')
-        self.name = (f'{device.type} {str(dtype).removeprefix("torch.")}'
-                     f'{" in graphs" if self._graphs else ""}')
         self._model, self._device, self._dtype = model, device, dtype
+        self._kernels, self.slower = _kernels(device, kernels)
+        self.name = (f'{device.type} {str(dtype).removeprefix("torch.")}'
+                     f'{", six kernels a layer" if self._kernels else ""}'
+                     f'{" in graphs" if self._graphs else ""}')
         self.bound = 1e-3 if dtype == torch.float32 else 0.5
         self.cache_bytes = dtype.itemsize
         self._heads: dict[tuple[int, int], Tensor] = {}  # by range of ids
@@ -63,18 +76,20 @@ class CudaEngine:
     @torch.inference_mode()
     def _begin(self, slots: int, block: int) -> None:
         """Take memory for a sequence over the weights: its ring, and what its graphs hold."""
-        arch, device = self._model.arch, self._device
+        arch, device, norm = self._model.arch, self._device, self._model.norm
         self._slots, self._block, self._rows = slots, block, _rows(slots)
         self.stride = block  # shorter blocks are padded to it
         self._rings = [torch.zeros(self._rows, 2, arch.heads, arch.key_size, dtype=self._dtype,
                                    device=device) for _ in self._layers]
-        self._hidden = torch.zeros(arch.width, device=device)
+        self._token = self._kernels and self._kernels.TokenPass(self._layers, self._rings,
+                                                                (norm.weight, norm.bias))
+        self._hidden = torch.zeros(arch.width, device=device)  # before the last norm
         self._pictures = torch.zeros(block, arch.width, device=device)
-        self._tokens = _Inbox(torch.int64, device, ids=block, local=block, picture=block,
-                              slots=block, position=self._rows, visible=self._rows)
-        self._prefill = self._phase(self._run_prefill)
-        self._encoders: dict[int, _Encoder] = {}
-        self._decoders: dict[tuple[Place, ...], _Decoder] = {}
+        self._tokens = Inbox(device, **self._block_parts(), **self._window_parts())
+        self._prefill = self._phase(lambda: self._run_block(self._tokens.there, self._pictures))
+        self._encoders: dict[int, _Work] = {}
+        self._decoders: dict[tuple[Place, ...], _Work] = {}
+        self._steps: dict[tuple[int, tuple[Place, ...]], _Work] = {}
 
     @property
     def bytes_per_token(self) -> int:
@@ -87,14 +102,14 @@ class CudaEngine:
         if not count:
             return self._pictures[:0]
         if count not in self._encoders:
-            encoder = _Encoder(count, self._model.arch.width, self._device)
-            encoder.run = self._phase(lambda: self._run_encoder(encoder))
-            self._encoders[count] = encoder
-        encoder = self._encoders[count]
-        encoder.pixels.send(pixels=patches.reshape(-1))
-        encoder.places.send(rows=rows.reshape(-1), columns=columns.reshape(-1))
-        encoder.run()
-        return encoder.pictures.clone()
+            work = _Work(Inbox(self._device, **_picture_parts(count)),
+                         torch.zeros(count, self._model.arch.width, device=self._device))
+            work.run = self._phase(lambda: self._run_encoder(work.inbox.there, work.answer))
+            self._encoders[count] = work
+        work = self._encoders[count]
+        work.inbox.send(**_pixels(patches, rows, columns))
+        work.run()
+        return work.answer.clone()
 
     @torch.inference_mode()
     def extend(self, ids: np.ndarray, local: np.ndarray, pictures: Tensor, slots: np.ndarray,
@@ -102,20 +117,12 @@ class CudaEngine:
         seen = 0  # pictures of the former pieces
         for start in range(0, len(ids), self._block):
             piece = slice(start, start + self._block)
-            drawn = ids[piece] < 0
-            count, pad = int(drawn.sum()), self._block - len(ids[piece])
+            count = int((ids[piece] < 0).sum())
             if count:
                 self._pictures[:count].copy_(pictures[seen:seen + count])
                 seen += count
-
-            def padded(values: np.ndarray, filler: int, pad: int = pad) -> np.ndarray:
-                return np.pad(values, (pad, 0), constant_values=filler)  # the last stays the last
-
-            self._tokens.send(
-                ids=padded(np.maximum(ids[piece], 0), 0), local=padded(local[piece], 0),
-                picture=padded(np.where(drawn, drawn.cumsum() - 1, PADDING), PADDING),
-                slots=padded(slots[piece], self._slots), position=window.position,
-                visible=window.visible)
+            self._tokens.send(**self._padded(ids[piece], local[piece], slots[piece]),
+                              **_places_of(window))
             self._prefill()
 
     @torch.inference_mode()
@@ -124,60 +131,95 @@ class CudaEngine:
                logits: Sequence[np.ndarray] | None = None) -> np.ndarray:
         key = tuple(places)
         if key not in self._decoders:
-            decoder = _Decoder(key, self._device, [self._head(place) for place in key])
-            decoder.run = self._phase(lambda: self._run_decoder(decoder))
-            self._decoders[key] = decoder
-        decoder = self._decoders[key]
-        self._tokens.send(slots=slots, position=window.position, visible=window.visible)
-        # Without noise the temperature changes nothing: one graph for both.
-        draws = {f'noise{i}': noise[i] if noise is not None else 0.0 for i in range(len(key))}
-        decoder.draws.send(temperature=1.0 if noise is None else temperature, **draws)
-        decoder.run()
-        ids = decoder.ids.cpu().numpy().astype(np.int32)  # here the host waits
-        for wanted, scores in zip(logits or (), decoder.scores, strict=bool(logits)):
+            work = _Work(Inbox(self._device, **self._window_parts(), **_draw_parts(key)),
+                         *self._answers(key))
+            work.run = self._phase(lambda: self._run_decoder(work.inbox.there, key, work))
+            self._decoders[key] = work
+        work = self._decoders[key]
+        work.inbox.send(acts=slots, **_places_of(window), **_draws(key, temperature, noise))
+        work.run()
+        ids = work.answer.cpu().numpy().astype(np.int32)  # here the host waits
+        for wanted, scores in zip(logits or (), work.scores, strict=bool(logits)):
             wanted[:] = scores.cpu().numpy()
         return ids
 
+    @torch.inference_mode()
+    def step(self, seen: Seen, ids: np.ndarray, local: np.ndarray, slots: np.ndarray,
+             places: Sequence[Place], acts: np.ndarray, window: ContextWindow,
+             temperature: float = 0.0, noise: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        if len(ids) > self._block:
+            self.extend(ids, local, self.encode(*seen), slots, window)
+            return self.decode(places, acts, window, temperature, noise)
+        count = len(seen[0])
+        key = count, tuple(places)
+        if key not in self._steps:
+            work = _Work(Inbox(self._device, **self._block_parts(), **self._window_parts(),
+                               **_draw_parts(key[1]), **_picture_parts(count)),
+                         *self._answers(key[1]))
+            work.run = self._phase(lambda: self._run_step(work.inbox.there, key[1], work))
+            self._steps[key] = work
+        work = self._steps[key]
+        work.inbox.send(**_pixels(*seen), **self._padded(ids, local, slots), acts=acts,
+                        **_places_of(window), **_draws(key[1], temperature, noise))
+        work.run()
+        return work.answer.cpu().numpy().astype(np.int32)  # here the host waits
+
     # What the graphs hold: no shape, no address and no way through depends on a value.
 
-    def _run_encoder(self, encoder: _Encoder) -> None:
-        pixels, places = encoder.pixels.there, encoder.places.there
-        encoder.pictures.copy_(self._model.embedding.encode(
-            pixels['pixels'].view(1, -1, 16, 16, 3), places['rows'].view(-1, 2),
-            places['columns'].view(-1, 2))[0])
+    def _run_step(self, there: Buffers, places: Sequence[Place], work: _Work) -> None:
+        pictures = self._pictures
+        if len(there['pixels']):
+            self._run_encoder(there, pictures[:len(there['rows']) // 2])
+        self._run_block(there, pictures)
+        self._run_decoder(there, places, work)
 
-    def _run_prefill(self) -> None:
-        embedding, tokens = self._model.embedding, self._tokens.there
-        picture, slots = tokens['picture'], tokens['slots']
-        x = torch.where((picture == PADDING)[:, None], embedding.table(tokens['ids']),
-                        self._pictures[picture.clamp(min=0)]) + embedding.local(tokens['local'])
-        self._hidden.copy_(self._pass(x, slots, *self._reach(slots))[-1])
+    def _run_encoder(self, there: Buffers, pictures: Tensor) -> None:
+        pictures.copy_(self._model.embedding.encode(
+            there['pixels'].view(1, -1, 16, 16, 3), there['rows'].view(-1, 2),
+            there['columns'].view(-1, 2))[0])
 
-    def _run_decoder(self, decoder: _Decoder) -> None:
-        embedding, draws = self._model.embedding, decoder.draws.there
-        slots = self._tokens.there['slots'][:len(decoder.places)]
-        index, unseen = self._reach(slots)
+    def _run_block(self, there: Buffers, pictures: Tensor) -> None:
+        embedding, picture = self._model.embedding, there['picture']
+        x = torch.where((picture == PADDING)[:, None], embedding.table(there['ids']),
+                        pictures[picture.clamp(min=0)]) + embedding.local(there['local'])
+        self._hidden.copy_(self._pass(x, there['slots'], *self._reach(there, there['slots']))[-1])
+
+    def _run_decoder(self, there: Buffers, places: Sequence[Place], work: _Work) -> None:
+        embedding, norm, token = self._model.embedding, self._model.norm, self._token
+        slots, heads = there['acts'], work.heads
         hidden = self._hidden
-        for i, place in enumerate(decoder.places):
-            scores = decoder.scores[i] = F.linear(hidden.to(self._dtype),
-                                                  decoder.heads[i]).float()
-            chosen = (scores / draws['temperature'] - draws[f'noise{i}']).argmax(keepdim=True)
-            torch.add(chosen, place.low, out=decoder.ids[i:i + 1])
-            if i + 1 < len(decoder.places):
-                x = embedding.table(decoder.ids[i:i + 1]) + embedding.local.weight[place.local]
-                now = slice(i, i + 1)
-                hidden = self._pass(x, slots[now], index[now], unseen[now])[0]
+        if token:
+            token.x.copy_(hidden)
+        else:
+            index, unseen = self._reach(there, slots)
+        for i, place in enumerate(places):
+            drawn, noise, now = work.answer[i:i + 1], there[f'noise{i}'], slice(i, i + 1)
+            local, scores = embedding.local.weight[place.local], work.scores[i]
+            if token:
+                token.score(heads[i], scores)
+                token.draw(scores, there['temperature'], noise, place.low,
+                           embedding.table.weight, local, drawn)
+                if i + 1 < len(places):
+                    token.run(slots[now], there['position'], there['visible'])
+                continue
+            normed = F.layer_norm(hidden, hidden.shape, norm.weight, norm.bias)
+            scores.copy_(F.linear(normed.to(self._dtype), heads[i]))
+            chosen = (scores / there['temperature'] - noise).argmax(keepdim=True)
+            torch.add(chosen, place.low, out=drawn)
+            if i + 1 < len(places):
+                hidden = self._pass(embedding.table(drawn) + local, slots[now], index[now],
+                                    unseen[now])[0]
 
-    def _reach(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+    def _reach(self, there: Buffers, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Return distances int64 (T, rows) of T tokens from all slots, and which they cannot see.
         """
-        position = self._tokens.there['position']
+        position = there['position']
         distance = position[slots][:, None] - position[None, :]
-        unseen = (distance < 0) | (self._tokens.there['visible'] == 0)[None, :]
+        unseen = (distance < 0) | (there['visible'] == 0)[None, :]
         return distance.clamp(0, self._model.arch.max_distance - 1), unseen
 
     def _pass(self, x: Tensor, slots: Tensor, index: Tensor, unseen: Tensor) -> Tensor:
-        """Write T embedded tokens into the ring: (T, D) -> hidden states (T, D), float32."""
+        """Write T embedded tokens into the ring: (T, D) -> hidden (T, D) before the last norm."""
         arch, width = self._model.arch, (self._model.arch.width,)
         index = index.expand(arch.heads, -1, -1)
         scale = arch.key_size ** -0.5
@@ -195,7 +237,28 @@ class CudaEngine:
             value, gate = F.linear(F.layer_norm(x, width, *layer.norm2).to(self._dtype),
                                    w['hidden']).chunk(2, dim=-1)
             x = x + F.linear(value * F.gelu(gate), w['back'])
-        return F.layer_norm(x, width, self._model.norm.weight, self._model.norm.bias)
+        return x
+
+    def _window_parts(self) -> Parts:
+        return dict.fromkeys(('position', 'visible'), (torch.int64, self._rows))
+
+    def _block_parts(self) -> Parts:
+        return dict.fromkeys(('ids', 'local', 'picture', 'slots'), (torch.int64, self._block))
+
+    def _padded(self, ids: np.ndarray, local: np.ndarray, slots: np.ndarray
+                ) -> dict[str, np.ndarray]:
+        """Return a block's vectors with padding in front: the last token stays the last."""
+        drawn, pad = ids < 0, (self._block - len(ids), 0)
+        return {'ids': np.pad(np.maximum(ids, 0), pad), 'local': np.pad(local, pad),
+                'picture': np.pad(np.where(drawn, drawn.cumsum() - 1, PADDING), pad,
+                                  constant_values=PADDING),
+                'slots': np.pad(slots, pad, constant_values=self._slots)}
+
+    def _answers(self, places: Sequence[Place]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Take memory for ids of places, int64 (A,), and their scores; return these and heads."""
+        return (torch.zeros(len(places), dtype=torch.int64, device=self._device),
+                [torch.zeros(place.high - place.low, device=self._device) for place in places],
+                [self._head(place) for place in places])
 
     def _copy_layers(self) -> list[_Layer]:
         layers = []
@@ -227,7 +290,7 @@ class CudaEngine:
                      f' on {self._device}')
 
     def _phase(self, run: Callable[[], None]) -> Callable[[], None]:
-        return _Graph(run) if self._graphs else run
+        return Graph(run) if self._graphs else run
 
 
 def _rows(slots: int) -> int:
@@ -258,92 +321,54 @@ class _Layer:
     norm2: tuple[Tensor, Tensor]
 
 
-class _Inbox:
-    """Named vectors that one copy brings to the device; ``there`` holds them on it."""
+class _Work:
+    """What a graph reads and writes: inbox, answer; scores and heads where it draws ids."""
 
-    def __init__(self, dtype: torch.dtype, device: torch.device, **sizes: int) -> None:
-        on_gpu = device.type == 'cuda'
-        host = torch.zeros(sum(sizes.values()), dtype=dtype, pin_memory=on_gpu)
-        self._host, self._device = host, host.to(device, copy=True)
-        self._gone = torch.cuda.Event() if on_gpu else None
-        self.there = dict(zip(sizes, self._device.split(list(sizes.values())), strict=True))
-        self._here = {name: part.numpy() for name, part in zip(
-            sizes, host.split(list(sizes.values())), strict=True)}
+    run: Callable[[], None]
 
-    def send(self, **values: np.ndarray | float) -> None:
-        """Copy values to the front of their vectors, a number to a whole one; then send all."""
-        if self._gone is not None:
-            self._gone.synchronize()  # the former copy still reads what is written here
-        for name, value in values.items():
-            self._here[name][:np.size(value) if np.ndim(value) else None] = value
-        self._device.copy_(self._host, non_blocking=True)
-        if self._gone is not None:
-            self._gone.record()
+    def __init__(self, inbox: Inbox, answer: Tensor, scores: Sequence[Tensor] = (),
+                 heads: Sequence[Tensor] = ()) -> None:
+        self.inbox, self.answer, self.scores, self.heads = inbox, answer, scores, heads
 
 
-def read_bandwidth(device: str, size: int = 2**30, rounds: int = 20) -> float:
-    """Measure how many bytes/s the device reads from its memory at best, ``size`` bytes at once.
+def _picture_parts(count: int) -> Parts:
+    return {'pixels': (torch.uint8, count * 16 * 16 * 3), 'rows': (torch.int64, 2 * count),
+            'columns': (torch.int64, 2 * count)}
 
-    Raises EngineError where the device or its memory does not suffice.
+
+def _pixels(patches: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:
+    return {'pixels': patches.reshape(-1), 'rows': rows.reshape(-1),
+            'columns': columns.reshape(-1)}
+
+
+def _draw_parts(places: Sequence[Place]) -> Parts:
+    noise = {f'noise{i}': (torch.float32, p.high - p.low) for i, p in enumerate(places)}
+    return {'acts': (torch.int64, len(places)), 'temperature': (torch.float32, 1), **noise}
+
+
+def _draws(places: Sequence[Place], temperature: float, noise: Sequence[np.ndarray] | None
+           ) -> dict[str, np.ndarray | float]:
+    """Return what a draw adds; without noise the temperature changes nothing: one graph for both.
     """
-    with one_sentence(device):
-        numbers = torch.ones(size // 4, device=device)
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        times = []
-        for _ in range(rounds):
-            start.record()
-            numbers.sum()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end) * 1e-3)
-        return size / min(times)
+    return {'temperature': 1.0 if noise is None else temperature,
+            **{f'noise{i}': noise[i] if noise is not None else 0.0 for i in range(len(places))}}
 
 
-class _Encoder:
-    """Buffers for pictures of one number of patches."""
-
-    run: Callable[[], None]
-
-    def __init__(self, count: int, width: int, device: torch.device) -> None:
-        self.pixels = _Inbox(torch.uint8, device, pixels=count * 16 * 16 * 3)
-        self.places = _Inbox(torch.int64, device, rows=2 * count, columns=2 * count)
-        self.pictures = torch.zeros(count, width, device=device)
+def _places_of(window: ContextWindow) -> dict[str, np.ndarray]:
+    return {'position': window.position, 'visible': window.visible}
 
 
-class _Decoder:
-    """Buffers for a decoding: each place's head, draws, the ids and the scores they come from."""
-
-    run: Callable[[], None]
-
-    def __init__(self, places: tuple[Place, ...], device: torch.device,
-                 heads: Sequence[Tensor]) -> None:
-        self.places, self.heads = places, heads
-        self.draws = _Inbox(torch.float32, device, temperature=1, **{
-            f'noise{i}': p.high - p.low for i, p in enumerate(places)})
-        self.ids = torch.zeros(len(places), dtype=torch.int64, device=device)
-        self.scores = [torch.zeros(0)] * len(places)
-
-
-class _Graph:
-    """A function of buffers that never move, captured when it is first called."""
-
-    def __init__(self, run: Callable[[], None]) -> None:
-        self._run = run
-        self._graph: torch.cuda.CUDAGraph | None = None
-
-    def __call__(self) -> None:
-        if self._graph is None:
-            self._graph = self._capture()
-        self._graph.replay()
-
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        aside = torch.cuda.Stream()  # libraries choose their ways and take memory before a capture
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(3):
-                self._run()
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode='thread_local'):
-            self._run()
-        return graph
+def _kernels(device: torch.device, wanted: bool | None) -> tuple[ModuleType | None, str]:
+    """Return the kernels' module if they work on this device, else None and why not."""
+    if wanted is False or (wanted is None and device.type != 'cuda'):
+        return None, ''
+    try:
+        from gato_ros.policy import kernels
+        kernels.try_out(device)
+    except Exception as error:  # Triton's own, a missing compiler's, or the device's
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = f'the kernels of a layer do not work on {device}: {why}'
+        if wanted:
+            raise EngineError(reason) from error
+        return None, f"{reason}; torch's own are used, which is slower"
+    return kernels, ''

@@ -6,8 +6,9 @@ A control step is three calls; none comes back to Python between two tokens on a
     engine.extend(ids, local, pictures, slots, window)
     ids = engine.decode(places, slots, window, temperature, noise)
 
-On a GPU the first two return before the work is done, and ``decode`` waits for all of it. What is
-said goes through by the same calls, token by token.
+An engine that makes them one has a method ``step``. On a GPU the first two return before the work
+is done, and ``decode`` waits for all of it. What is said goes through by the same calls, token by
+token.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from gato_ros.tokens.context import ContextWindow
+
+Seen = tuple[np.ndarray, np.ndarray, np.ndarray]  # patches uint8 (P, 16, 16, 3), rows, columns
 
 
 class EngineError(RuntimeError):
@@ -73,6 +76,20 @@ class Engine(Protocol):
         noise   for each place float32[high - low], as gumbel_noise draws them; None: the
                 likeliest id
         logits  for each place float32[high - low] to write the scores into, where wanted
+        """
+
+
+@runtime_checkable
+class OneCall(Protocol):
+    """An engine whose three calls of a control step are one."""
+
+    def step(self, seen: Seen, ids: np.ndarray, local: np.ndarray, slots: np.ndarray,
+             places: Sequence[Place], acts: np.ndarray, window: ContextWindow,
+             temperature: float = 0.0, noise: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """Encode what is seen, append a block, and sample an id for each place: int32[A].
+
+        seen  all patches of the block, and their intervals (P, 2); acts  the places' slots;
+        ids, local, slots as of ``extend``, the others as of ``decode``.
         """
 
 

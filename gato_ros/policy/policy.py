@@ -23,7 +23,7 @@ from gato_ros.model.sample import gumbel_noise
 from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.choice import build_engine
 from gato_ros.policy.eager import EagerEngine
-from gato_ros.policy.engine import Engine, EngineError, Place, one_sentence
+from gato_ros.policy.engine import Engine, EngineError, OneCall, Place, one_sentence
 from gato_ros.policy.turns import Turns
 from gato_ros.policy.understanding import understand
 from gato_ros.spec import Action, Observation, TimestepSpec
@@ -33,7 +33,6 @@ from gato_ros.tokens.sequence import LOCAL_POSITIONS, Prompt, TimestepTokenizer,
 
 LONGEST_NAME = 48  # tokens of what a policy says of a demonstration
 LEAST_BLOCK = 32  # tokens of a block of fixed shape, however small a domain's timestep is
-HALF_A_LETTER = '\ufffd'  # what text ends with while bytes of its last letter are to come
 
 Turn = Callable[[], AbstractContextManager[None]]
 Shown = np.ndarray | Mapping[str, np.ndarray] | Observation  # a picture, pictures by name, or all
@@ -140,7 +139,7 @@ class GatoPolicy:
                 self._extend(block, slots)
         shown = bool(blocks) and pinned and not isinstance(prompt, str)
         if shown and self.checkpoint.config.names_demonstrations:
-            self.said = ''.join(self._in_words(self._speak(
+            self.said = ''.join(self.tokenizer.text.pieces(self._speak(
                 LONGEST_NAME, 0.0, self.window.pin, self._turns.urgent)))
 
     def _meaning(self, said: str) -> tuple[str, str]:
@@ -199,7 +198,9 @@ class GatoPolicy:
         layout = block.layout
         former = self._former_action(sent)
         times.append(time.perf_counter())
-        seen = [self._encode(name, observation.images[name]) for name in self._intervals]
+        at_once = isinstance(self.engine, OneCall) and bool(self._places)
+        seen = [] if at_once else [self._encode(name, observation.images[name])
+                                   for name in self._intervals]
         pictures = torch.cat(seen) if seen else self._no_pictures
         times.append(time.perf_counter())
 
@@ -210,11 +211,17 @@ class GatoPolicy:
             local = np.concatenate([self._action_local[-len(former[1]):], local])
             into = np.concatenate([former[0], into])
         self._answer = None
-        self.engine.extend(ids, local, pictures, into, self.window)
-        times.append(time.perf_counter())
-
-        ids = self._sample(self._places, slots[len(block):], self.temperature)
-        self._pending = (slots[len(block):], ids) if self._places else None
+        acts = slots[len(block):]
+        if at_once:
+            ids = self.engine.step(
+                (block.patches, layout.rows, layout.columns), ids, local, into, self._places,
+                acts, self.window, self.temperature, self._noise(self._places, self.temperature))
+            times.append(times[-1])
+        else:
+            self.engine.extend(ids, local, pictures, into, self.window)
+            times.append(time.perf_counter())
+            ids = self._sample(self._places, acts, self.temperature)
+        self._pending = (acts, ids) if self._places else None
         values = self.tokenizer.decode_action(ids)
         times.append(time.perf_counter())
         spent = np.diff(times) * 1e3
@@ -231,8 +238,9 @@ class GatoPolicy:
         if image.shape != (field.height, field.width, 3):
             raise ValueError(f'{camera!r} has shape {image.shape}, expected '
                              f'({field.height}, {field.width}, 3)')
-        with self._computing(self._turns.urgent):
-            self._encode(camera, image)
+        if not isinstance(self.engine, OneCall):  # else it is part of the step's one call
+            with self._computing(self._turns.urgent):
+                self._encode(camera, image)
 
     def say(self, prompt: str = '', temperature: float = 0.0,
             longest: int | None = None) -> Iterator[str]:
@@ -300,10 +308,10 @@ class GatoPolicy:
             for start in range(0, len(block), self.engine.stride):
                 length = min(self.engine.stride, len(block) - start)
                 with self._computing(self._turns.patient):
-                    self._extend(_part(block, start, length), slots[start:start + length])
+                    self._extend(block.part(start, length), slots[start:start + length])
         self.window.append(0)  # the answer is a timestep, too
-        return self._in_words(self._speak(longest or most, temperature, self.window.grow,
-                                          self._turns.patient))
+        return self.tokenizer.text.pieces(self._speak(
+            longest or most, temperature, self.window.grow, self._turns.patient))
 
     def _speak(self, longest: int, temperature: float, make_room: Callable[[int], np.ndarray],
                turn: Turn) -> Iterator[int]:
@@ -326,27 +334,18 @@ class GatoPolicy:
                     return
         return tokens()
 
-    def _in_words(self, tokens: Iterator[int]) -> Iterator[str]:
-        """Turn tokens into pieces of text; a letter of several tokens comes with its last one."""
-        ids: list[int] = []
-        text = told = ''
-        for token in tokens:
-            ids.append(token)
-            text = self.tokenizer.text.decode(np.array(ids))
-            if len(text) > len(told) and not text.endswith(HALF_A_LETTER):
-                yield text[len(told):]
-                told = text
-        if len(text) > len(told):
-            yield text[len(told):]
-
     def _sample(self, places: Sequence[Place], slots: np.ndarray,
                 temperature: float) -> np.ndarray:
         """Return an id for each place, int32, behind what the engine has read."""
         if not places:
             return np.zeros(0, np.int32)
-        noise = [gumbel_noise(place.high - place.low, self._generator).numpy()
-                 for place in places] if temperature else None
-        return self.engine.decode(places, slots, self.window, temperature, noise)
+        return self.engine.decode(places, slots, self.window, temperature,
+                                  self._noise(places, temperature))
+
+    def _noise(self, places: Sequence[Place], temperature: float) -> list[np.ndarray] | None:
+        """Draw the noise of each place, in order; none where the likeliest ids are wanted."""
+        return [gumbel_noise(place.high - place.low, self._generator).numpy()
+                for place in places] if temperature else None
 
     def _extend(self, block: TokenBlock, slots: np.ndarray) -> None:
         """Take a block into slots that the window has for it."""
@@ -391,10 +390,3 @@ class GatoPolicy:
         """Take a turn; what the engine says of a device that has gone becomes one sentence."""
         with one_sentence(self.engine.name), turn():
             yield
-
-
-def _part(block: TokenBlock, start: int, length: int) -> TokenBlock:
-    """Return ``length`` tokens of a block from ``start`` on, with their patches."""
-    layout, before = block.layout.part(start, length), int((block.ids[:start] < 0).sum())
-    return TokenBlock(block.ids[start:start + length],
-                      block.patches[before:before + len(layout.rows)], layout)

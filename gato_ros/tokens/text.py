@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gato_ros.config import ConfigError
 from gato_ros.tokens.vocab import TEXT
 
 DEFAULT_MODEL = Path(__file__).resolve().parent.parent / 'assets' / 'text.model'
+HALF_A_LETTER = '\ufffd'  # what text ends with while bytes of its last letter are to come
 
 
 class TextTokenizer:
@@ -54,6 +56,19 @@ class TextTokenizer:
     def decode(self, ids: np.ndarray) -> str:
         """Return the text of ids; the end and ids beyond the model's pieces are left out."""
         return str(self._pieces.decode([int(i) for i in ids if 0 <= i < self.size]))
+
+    def pieces(self, ids: Iterable[int]) -> Iterator[str]:
+        """Decode ids as they come; a letter of several ids comes with its last one."""
+        seen: list[int] = []
+        text = told = ''
+        for token in ids:
+            seen.append(token)
+            text = self.decode(np.array(seen))
+            if len(text) > len(told) and not text.endswith(HALF_A_LETTER):
+                yield text[len(told):]
+                told = text
+        if len(text) > len(told):
+            yield text[len(told):]
 
 
 @lru_cache(maxsize=4)

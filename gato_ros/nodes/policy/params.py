@@ -11,7 +11,8 @@ ENGINE = (
           fixed=False),
     Param('device', 'cpu', 'Where torch computes: cpu or cuda.', fixed=False),
     Param('engine', 'auto', 'auto: the fastest path that works here; eager: the reference; native '
-          'and cuda: that path or none.', choices=('auto', 'eager', 'native', 'cuda'),
+          'and cuda: that path or none; int8: native with weights of one byte each, so answers '
+          'differ.', choices=('auto', 'eager', 'native', 'int8', 'cuda'),
           fixed=False),
     Param('threads', 1, 'Threads that compute a step, of the compiled engine and of torch: no '
           "more than the cores that the process may use. 0: torch's choice.", 0, 256,

@@ -26,19 +26,26 @@ void gato_free_sequence(Sequence* sequence) { delete sequence; }
 // Copy a layer's weights, float32, in the order of cpu.py; 0 when memory does not suffice.
 int gato_layer(Weights* weights, int index, const float* const* from) {
     const Sizes& s = weights->size;
-    const int inner = s.heads * s.key;
+    const int inner = s.heads * s.key, half = s.feedforward / 2;
+    const Kind kind = Kind(s.kind);
     auto floats = [](const float* p, size_t n) { return Floats(p, p + n); };
     try {
         Layer& layer = weights->layers[index];
+        Floats scales = column_scales({{from[2], inner}, {from[3], 2 * inner}}, s.width, kind);
         layer.norm1 = {floats(from[0], s.width), floats(from[1], s.width)};
-        layer.query = Matrix(from[2], inner, s.width, s.half);
-        layer.key_value = Matrix(from[3], 2 * inner, s.width, s.half);
-        layer.out = Matrix(from[4], s.width, inner, s.half);
+        layer.norm1.multiply(scales);
+        layer.query = Matrix(from[2], inner, s.width, kind, scales.data());
+        layer.key_value = Matrix(from[3], 2 * inner, s.width, kind, scales.data());
+        layer.out_scales = column_scales({{from[4], s.width}}, inner, kind);
+        layer.out = Matrix(from[4], s.width, inner, kind, layer.out_scales.data());
         layer.content_bias = floats(from[5], inner);
         layer.distance_bias = floats(from[6], inner);
         layer.norm2 = {floats(from[7], s.width), floats(from[8], s.width)};
-        layer.hidden = Matrix(from[9], s.feedforward, s.width, s.half);
-        layer.feedforward = Matrix(from[10], s.width, s.feedforward / 2, s.half);
+        scales = column_scales({{from[9], s.feedforward}}, s.width, kind);
+        layer.norm2.multiply(scales);
+        layer.hidden = Matrix(from[9], s.feedforward, s.width, kind, scales.data());
+        layer.gate_scales = column_scales({{from[10], s.width}}, half, kind);
+        layer.feedforward = Matrix(from[10], s.width, half, kind, layer.gate_scales.data());
     } catch (const std::bad_alloc&) { return 0; }
     return 1;
 }
@@ -80,10 +87,10 @@ int gato_encoder(Weights* weights, int channels, int groups, const float* const*
     try {
         EncoderWeights& e = weights->encoder;
         e.channels = channels, e.groups = groups, e.width = width;
-        e.stem = Matrix(from[0], channels, 3 * Encoder::CELL * Encoder::CELL, false);
-        e.conv1 = Matrix(from[1], channels, 9 * channels, false);
-        e.conv2 = Matrix(from[2], channels, 9 * channels, false);
-        e.out = Matrix(from[3], width, cells * channels, false);
+        e.stem = Matrix(from[0], channels, 3 * Encoder::CELL * Encoder::CELL, FULL);
+        e.conv1 = Matrix(from[1], channels, 9 * channels, FULL);
+        e.conv2 = Matrix(from[2], channels, 9 * channels, FULL);
+        e.out = Matrix(from[3], width, cells * channels, FULL);
         e.stem_bias = floats(from[4], channels);
         e.conv1_bias = floats(from[5], channels);
         e.conv2_bias = floats(from[6], channels);
@@ -112,7 +119,8 @@ int gato_range(Sequence* sequence, int low, int high) {
         if (found == weights.ranges.end()) {
             const int width = weights.size.width;
             found = weights.ranges.insert(found, {low, high, Matrix(
-                weights.table + size_t(low) * width, high - low, width, weights.size.half)});
+                weights.table + size_t(low) * width, high - low, width,
+                weights.size.kind == FULL ? FULL : BRAIN)});
         }
         if (sequence->logits.size() < size_t(high - low)) sequence->logits.resize(high - low);
         sequence->ranges.push_back(&*found);

@@ -9,11 +9,15 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 #if defined(__F16C__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -56,6 +60,12 @@ Lane load(const Short* p) {
     return (Lane)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
 #endif
 }
+#elif defined(__aarch64__)
+struct Short {
+    __fp16 number;
+    Short(float value = 0) : number(__fp16(std::clamp(value, -65504.0f, 65504.0f))) {}
+};
+Lane load(const Short* p) { return (Lane)vcvt_f32_f16(vld1_f16(&p->number)); }
 #else
 using Short = float;
 #endif
@@ -115,6 +125,8 @@ struct Aligned {
 template <class Number> using Numbers = std::vector<Number, Aligned<Number>>;
 using Floats = Numbers<float>;
 using Brain = uint16_t;  // bfloat16: the upper half of a float
+using Byte = int8_t;     // whole numbers; what feeds them carries their columns' scales
+enum Kind { FULL, BRAIN, BYTE };  // how weights are kept, as in cpu.py
 
 // A row of a panel. Rows of bfloat16 hold two registers' numbers in turn, so that each is one
 // operation away from its register.
@@ -126,6 +138,11 @@ void load_row(const Weight* from, Lane (&row)[WIDE]) {
             row[v] = (Lane)(both << 16);
             row[v + 1] = (Lane)(both & 0xffff0000u);
         }
+    } else if constexpr (std::is_same<Weight, Byte>::value) {
+        typedef Byte Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+        for (int v = 0; v < WIDE; v++)
+            row[v] = __builtin_convertvector(
+                *reinterpret_cast<const Bytes*>(from + v * LANES), Lane);
     } else {
         for (int v = 0; v < WIDE; v++) row[v] = load(from + v * LANES);
     }
@@ -226,21 +243,28 @@ void several(const Weight* panel, const float* x, int x_stride, int tokens, int 
 // y (T, rows) = x (T, columns) W^T, or y += with `add`.
 struct Matrix {
     int rows = 0, columns = 0, panel = PANEL;  // few rows stand in a panel of half the width
-    bool half = false;
+    Kind kind = FULL;
     Floats full_panels;
     Numbers<Brain> half_panels;
+    Numbers<Byte> byte_panels;
 
     Matrix() = default;
-    // `weight` (rows, columns); half: kept in bfloat16, rounded to nearest even
-    Matrix(const float* weight, int rows, int columns, bool half)
-        : rows(rows), columns(columns), panel(rows <= PANEL / 2 ? PANEL / 2 : PANEL), half(half) {
+    // `weight` (rows, columns), rounded to nearest even where it is not FULL; BYTE: divided by
+    // `scales` (columns), which the input must be multiplied by
+    Matrix(const float* weight, int rows, int columns, Kind kind, const float* scales = nullptr)
+        : rows(rows), columns(columns), panel(rows <= PANEL / 2 ? PANEL / 2 : PANEL), kind(kind) {
         size_t size = size_t(padded(rows, panel)) * columns;
-        half ? half_panels.resize(size) : full_panels.resize(size);
+        kind == FULL ? full_panels.resize(size) : kind == BRAIN ? half_panels.resize(size)
+                                                                : byte_panels.resize(size);
         for (int row = 0; row < rows; row++)
             for (int column = 0; column < columns; column++) {
                 size_t place = (size_t(row / panel) * columns + column) * panel;
                 float value = weight[size_t(row) * columns + column];
-                if (!half) { full_panels[place + row % panel] = value; continue; }
+                if (kind == FULL) { full_panels[place + row % panel] = value; continue; }
+                if (kind == BYTE) {
+                    byte_panels[place + row % panel] = Byte(std::lrint(value / scales[column]));
+                    continue;
+                }
                 uint32_t bits;
                 std::memcpy(&bits, &value, 4);
                 half_panels[place + place_in_row(row % panel)] =
@@ -248,7 +272,9 @@ struct Matrix {
             }
     }
 
-    size_t bytes() const { return full_panels.size() * 4 + half_panels.size() * 2; }
+    size_t bytes() const {
+        return full_panels.size() * 4 + half_panels.size() * 2 + byte_panels.size();
+    }
 
     template <int WIDE, class Weight>
     void multiply(const Weight* panels, const float* x, int tokens, float* y, bool add,
@@ -269,13 +295,32 @@ struct Matrix {
     }
 
     void apply(const float* x, int tokens, float* y, int threads, bool add = false) const {
-        half ? multiply(half_panels.data(), x, tokens, y, add, threads)
-             : multiply(full_panels.data(), x, tokens, y, add, threads);
+        kind == FULL    ? multiply(full_panels.data(), x, tokens, y, add, threads)
+        : kind == BRAIN ? multiply(half_panels.data(), x, tokens, y, add, threads)
+                        : multiply(byte_panels.data(), x, tokens, y, add, threads);
     }
 };
 
+// What whole numbers from -127 to 127 of each column must be multiplied by to be as large as the
+// column's weights, of all matrices (rows, columns) that share an input; ones for another kind.
+Floats column_scales(std::initializer_list<std::pair<const float*, int>> matrices, int columns,
+                     Kind kind) {
+    Floats scales(columns, 1.0f);
+    for (int column = 0; kind == BYTE && column < columns; column++) {
+        float largest = 0;
+        for (const auto& [weight, rows] : matrices)
+            for (int row = 0; row < rows; row++)
+                largest = std::max(largest, std::abs(weight[size_t(row) * columns + column]));
+        if (largest > 0) scales[column] = largest / 127;
+    }
+    return scales;
+}
+
 struct Norm {
     Floats gain, shift;
+    void multiply(const Floats& scales) {
+        for (size_t i = 0; i < scales.size(); i++) gain[i] *= scales[i], shift[i] *= scales[i];
+    }
     void apply(const float* x, int tokens, float* y) const {
         const int width = int(gain.size());
         for (int t = 0; t < tokens; t++, x += width, y += width) {

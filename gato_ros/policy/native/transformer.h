@@ -38,6 +38,7 @@ struct Layer {
     Norm norm1, norm2;
     Matrix query, key_value, out, hidden, feedforward;
     Floats content_bias, distance_bias;  // (H, key)
+    Floats out_scales, gate_scales;  // what the inputs of `out` and `feedforward` carry
     Table distances;  // of each head, the largest first, in panels, as the rings need them
 };
 
@@ -51,7 +52,7 @@ struct Run {  // neighbouring slots that hold neighbouring positions
 };
 
 struct Sizes {  // as in cpu.py
-    int32_t layers, width, heads, key, feedforward, slots, max_distance, half, half_ring, threads;
+    int32_t layers, width, heads, key, feedforward, slots, max_distance, kind, half_ring, threads;
 };
 
 struct Range {
@@ -207,6 +208,7 @@ struct Sequence {
         const float scale = 1 / std::sqrt(float(key));
         const float* content_bias = layer.content_bias.data() + size_t(head) * key;
         const float* distance_bias = layer.distance_bias.data() + size_t(head) * key;
+        const float* scales = layer.out_scales.data() + size_t(head) * key;
         const Number* keys = ring.keys.data<Number>() + size_t(head) * room * key;
         const Number* places_by_distance = layer.distances.data<Number>()
                                            + size_t(head) * reach * key;
@@ -245,7 +247,8 @@ struct Sequence {
             : value_wide == 2 ? mix<2>(values, far, scores, count, answer)
                               : mix<4>(values, far, scores, count, answer);
             for (int t = 0; t < count; t++)
-                for (int d = 0; d < key; d++) answer[size_t(t) * inner + d] *= shares[t];
+                for (int d = 0; d < key; d++)
+                    answer[size_t(t) * inner + d] *= shares[t] * scales[d];
         }
     }
 
@@ -303,7 +306,7 @@ struct Sequence {
                 float* product = gated.data() + size_t(t) * half;
                 std::copy_n(value + half, half, product);
                 gelu(product, half);
-                for (int i = 0; i < half; i++) product[i] *= value[i];
+                for (int i = 0; i < half; i++) product[i] *= value[i] * layer.gate_scales[i];
             }
             layer.feedforward.apply(gated.data(), count, residual, threads, true);
         }

@@ -126,7 +126,7 @@ def decode_rates(policy: GatoPolicy, decode_ms: float) -> dict[str, Any]:
                'ms_per_token': round(decode_ms / actions, 4), 'tokens_per_step': count}
     if not isinstance(engine, Counting):
         return figures
-    width = 2 if 'bfloat16' in engine.name else 4
+    width = 4 if 'float32' in engine.name else 2  # of the head
     inner = arch.heads * arch.key_size
     past = (2 * policy.window.tokens + min(policy.window.tokens, arch.max_distance))
     past *= arch.layers * inner * engine.cache_bytes

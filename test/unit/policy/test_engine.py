@@ -172,8 +172,8 @@ def test_a_ring_in_float16_stays_within_its_bound_and_changes_only_ties(
 def test_a_ring_is_rounded_only_beside_rounded_weights_and_where_it_is_large(robot):
     """The shipped window is small: its answers stay those of float32, but for last digits."""
     model = load_checkpoint().model
-    assert [NativeEngine(model, slots, half).name for slots, half in (
-        (176, None), (1024, None), (1024, False))] == [
+    assert [NativeEngine(model, slots, weights).name for slots, weights in (
+        (176, None), (1024, None), (1024, 'float32'))] == [
             'native bfloat16', 'native bfloat16, float16 ring', 'native float32']
 
 
@@ -184,6 +184,24 @@ def test_bfloat16_weights_are_taken_only_where_they_lose_nothing(lively_model, r
     assert NativeEngine(lively_model, 64).name == 'native bfloat16'
     assert_alike(*(scores_of(path(lively_model, 1024), robot) for path in (NativeEngine,
                                                                            EagerEngine)))
+
+
+def test_weights_of_one_byte_stay_within_their_bound_and_take_a_byte_each(lively_model, robot):
+    """Ids may differ; scores up to the first that does are as near as is stated."""
+    engine = NativeEngine(lively_model, 251, 'int8')
+    assert engine.name == 'native int8'
+    arch = lively_model.arch
+    padded = sum(-(-rows // 64) * 64 * columns for rows, columns in (
+        (64, arch.width), (128, arch.width), (arch.width, 64), (256, arch.width),
+        (arch.width, 128)))  # in whole panels of at most 64 rows
+    assert engine.bytes_per_token <= arch.layers * padded
+    (ids, scores), (wanted, reference) = (
+        scores_of(path, robot, 251, 2) for path in (engine, EagerEngine(lively_model, 251)))
+    largest = 0.0
+    for step in range(len(ids)):
+        end = int(np.argmax(np.append(ids[step] != wanted[step], True))) + 1
+        largest = max(largest, np.abs(scores[step][:end] - reference[step][:end]).max())
+    assert 1e-3 < largest < engine.bound
 
 
 def test_the_shipped_checkpoint_answers_alike_on_both_paths(robot):

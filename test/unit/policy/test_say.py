@@ -178,7 +178,7 @@ def test_a_letter_of_several_tokens_comes_whole(checkpoint):
     """The shipped text model spells what it does not know in bytes."""
     policy = GatoPolicy(checkpoint, 'text')
     ids = policy.tokenizer.text.encode('a 机器人 and a ü')
-    pieces = list(policy._in_words(iter(ids.tolist())))
+    pieces = list(policy.tokenizer.text.pieces(ids.tolist()))
     assert ''.join(pieces) == policy.tokenizer.text.decode(ids)
     assert len(pieces) < len(ids) and not any('\ufffd' in piece for piece in pieces)
 
