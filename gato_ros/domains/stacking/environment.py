@@ -10,6 +10,9 @@ from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Demonstrator, Environment, Values
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.expert import Expert
+from gato_ros.domains.stacking.memory.env import MemoryEnv
+from gato_ros.domains.stacking.memory.experts import ForgetfulExpert, MemoryExpert
+from gato_ros.domains.stacking.memory.tasks import MEMORY_TASKS
 from gato_ros.domains.stacking.person import Person
 from gato_ros.domains.stacking.tasks import PAIRS, Task, load_task
 from gato_ros.robot import RobotSpec
@@ -33,17 +36,22 @@ class StackingEnvironment(Environment):
     def reset(self, task: str, seed: int) -> Observation:
         if self._name != task:
             self.close()
-            self.env = StackingEnv(self.robot, self._goal or load_task(task), render=False)
+            self.env = self._make(task)
             self._name = task
         self.env.pictures, self.env.randomise = self.pictures, self.randomise
         return self.env.reset(seed)
+
+    def _make(self, task: str) -> StackingEnv:
+        if task in MEMORY_TASKS:
+            return MemoryEnv(self.robot, MEMORY_TASKS[task], render=False)
+        return StackingEnv(self.robot, self._goal or load_task(task), render=False)
 
     def step(self, values: Values) -> Observation:
         return self.env.step(values[self.robot.command_field], self.delay_s)
 
     @property
     def ended(self) -> bool:
-        return self.env.success or self.env.time_s >= self.env.time_limit_s - LATE_S
+        return self.env.success or self.env.lost or self.env.time_s >= self.env.time_limit_s - LATE_S
 
     @property
     def score(self) -> float:
@@ -101,7 +109,15 @@ class StackingEnvironment(Environment):
         """Return the expert, or the scripted person, for the episode that has just begun."""
         if kind == 'person':
             return _Mapped(Person(self.env, rng), self.robot.command_field)
+        if isinstance(self.env, MemoryEnv):
+            return _Mapped(MemoryExpert(self.env), self.robot.command_field)
         return _Mapped(Expert(self.env), self.robot.command_field)
+
+
+    def forgetful(self) -> Demonstrator:
+        """Return the expert of a memory task without its memory, for the present episode."""
+        assert isinstance(self.env, MemoryEnv)
+        return _Mapped(ForgetfulExpert(self.env), self.robot.command_field)
 
 
 class _Mapped:
