@@ -102,6 +102,7 @@ class Environment(ABC):
     robot      the robot that the world stands for: the gate stands before it. None: there is none
     pictures   whether observations hold images; may be changed between episodes
     randomise  whether looks and physics are drawn anew at a reset, where the domain can
+    disturbance  one of the domain's disturbances, from the next reset on; '': none
     delay_s    how much later than asked an action acts; worlds without time to lose ignore it
     """
 
@@ -109,6 +110,7 @@ class Environment(ABC):
     robot: RobotSpec | None = None
     pictures: bool = True
     randomise: bool = False
+    disturbance: str = ''
     delay_s: float = 0.0
 
     @abstractmethod
@@ -239,6 +241,11 @@ class Domain(ABC):
         """Return the expert denied its memory, in the episode that has just begun there."""
         raise ConfigError(f'the domain {self.name!r} has no expert without memory, expected a task '
                           'that needs some, such as stacking/recall_pair')
+
+    @property
+    def disturbances(self) -> Mapping[str, str]:
+        """What its worlds can be disturbed by, name -> a few words for people."""
+        return {}
 
     @property
     def memory(self) -> Sequence[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gato_ros.config import data_path, to_dict
 from gato_ros.domains.domain import Demonstrator, Domain, Environment, TaskSpec
+from gato_ros.domains.stacking.disturbances.conditions import ARMS, DISTURBANCES
 from gato_ros.domains.stacking.memory.tasks import MEMORY_TASKS
 from gato_ros.domains.stacking.tasks import ALIASES, load_task, task_names
 from gato_ros.robot import RobotSpec, load_robot
@@ -46,6 +47,10 @@ class Stacking(Domain):
                                    varied=task.shapes != 'cubes', alias_of=ALIASES.get(name, ''))
         return found | {name: TaskSpec(name, task.sentence, varied=True, chance=task.chance)
                         for name, task in MEMORY_TASKS.items()}
+
+    @property
+    def disturbances(self) -> Mapping[str, str]:
+        return {name: found.title for name, found in (DISTURBANCES | ARMS).items()}
 
     @property
     def suite(self) -> Sequence[str]:

@@ -33,7 +33,7 @@ class StackingEnv:
     def __init__(self, robot: RobotSpec, task: Task, randomise: bool = False,
                  render: bool = True) -> None:
         self.robot, self._tasks = robot, task
-        self.world = World(robot, shaped=task.shapes != 'cubes')
+        self.world = self._make_world()
         self._randomiser = Randomiser(self.world.model)
         self.randomise, self.pictures = randomise, render
         self._cameras: dict[tuple[int, int], Camera] = {}
@@ -55,6 +55,9 @@ class StackingEnv:
         self._command = np.zeros(len(self.robot.joints))
         self._judge: Watcher = Judge(self.world, self.task)
         return self.observe()
+
+    def _make_world(self) -> World:
+        return World(self.robot, shaped=self._tasks.shapes != 'cubes')
 
     def retell(self, pair: tuple[str, str]) -> None:
         """Judge the episode that begins by another pair, (upper, lower); the scene stays."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Demonstrator, Environment, Values
+from gato_ros.domains.stacking.disturbances.conditions import find_disturbance
+from gato_ros.domains.stacking.disturbances.env import DisturbedEnv
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.memory.env import MemoryEnv
@@ -31,20 +33,27 @@ class StackingEnvironment(Environment):
 
     def __init__(self, robot: RobotSpec, goal: Task | None = None) -> None:
         self.robot, self.spec, self._goal = robot, robot.timestep(), goal
-        self._name: str | None = None
+        self._made: tuple[str, str] | None = None
 
     def reset(self, task: str, seed: int) -> Observation:
-        if self._name != task:
+        wanted = task, self.disturbance
+        if self._made != wanted:
             self.close()
-            self.env = self._make(task)
-            self._name = task
+            self.env, self._made = self._make(task), wanted
         self.env.pictures, self.env.randomise = self.pictures, self.randomise
         return self.env.reset(seed)
 
     def _make(self, task: str) -> StackingEnv:
+        if self.disturbance and task in MEMORY_TASKS:
+            raise ConfigError(f'disturbance {self.disturbance!r} was asked for in {task!r}, '
+                              'expected a task without a cue, such as stack_wide')
         if task in MEMORY_TASKS:
             return MemoryEnv(self.robot, MEMORY_TASKS[task], render=False)
-        return StackingEnv(self.robot, self._goal or load_task(task), render=False)
+        goal = self._goal or load_task(task)
+        if self.disturbance:
+            return DisturbedEnv(self.robot, goal, find_disturbance(self.disturbance),
+                                render=False)
+        return StackingEnv(self.robot, goal, render=False)
 
     def step(self, values: Values) -> Observation:
         return self.env.step(values[self.robot.command_field], self.delay_s)
@@ -99,10 +108,11 @@ class StackingEnvironment(Environment):
     def twin(self) -> StackingEnvironment:
         twin = StackingEnvironment(self.robot, self.env.task)
         twin.pictures, twin.randomise = self.pictures, self.randomise
+        twin.disturbance = self.disturbance
         return twin
 
     def close(self) -> None:
-        if self._name is not None:
+        if self._made is not None:
             self.env.close()
 
     def demonstrator(self, kind: str, rng: np.random.Generator) -> Demonstrator:

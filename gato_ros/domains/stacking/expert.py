@@ -60,6 +60,8 @@ class Expert:
         lost = max(_ramp(tilt, 0.6, 1.0), _ramp(float(np.max(np.abs(homewards))), 2.6, 3.0))
         step += lost * (shortened(homewards, TURN) - step)
         torque = self._stiffness * step
+        if world.undamped.any():  # what the arm's side does not damp, the command must
+            torque -= world.undamped * world.joint_velocities[world.arm]
         torque /= max(1.0, float(np.max(np.abs(torque) / scale[world.arm])))  # keeps direction
         effort = np.empty(len(scale))
         effort[world.arm] = torque

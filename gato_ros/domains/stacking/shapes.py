@@ -76,6 +76,11 @@ SETS = {
 }
 
 
+def cube(side_mm: int) -> Shape:
+    """Return a cube."""
+    return _cuboid(side_mm, side_mm, side_mm)
+
+
 def draw(kind: str, names: tuple[str, ...], seed: int) -> dict[str, Shape]:
     """Return a shape of the set ``kind`` for each block, as a function of the seed."""
     rng = np.random.default_rng((seed, 4))

@@ -24,9 +24,9 @@ DARK_S = 0.5  # of each blackout, and of the tidying of put_back
 LIT_TIMESTEPS = (2, 5)  # between two blackouts: at least, and one more than at most
 FIRST_LIT_S = 0.5  # before the first blackout
 BLINK_S = 0.5  # from one blink to the next; the tile is lit for the first half
-PANEL = np.array([0.12, 0.22, 0.20])  # m, middle of the tile, beside the arm and above the table
+PANEL = np.array([0.30, 0.20, 0.16])  # m, middle of the tile that stands beside the arm
 SIDE = 0.04  # m, half a side of each of the tile's squares
-PAD = 0.03  # m, half a side of a mark on the table
+PAD, MARK = 0.03, 0.014  # m, half a side of the tile on the table; of what a block covers whole
 AWAY = np.array([[0.45, -0.62, 0.02], [0.45, 0.62, 0.02]])  # m: on the table, out of the picture
 CLEAR = 0.10  # m between the tile on the table and every block
 
@@ -182,7 +182,7 @@ class MemoryEnv(StackingEnv):
         """Return what is shown now and cannot be touched."""
         name = self.memory.name
         if name == 'put_back':
-            return (self._flat(self.pad),)
+            return (_flat(self.pad, PAD),)
         if not self.cued:
             return ()
         if name == 'recall_pair':
@@ -190,12 +190,13 @@ class MemoryEnv(StackingEnv):
             return tuple(Mark(PANEL + (0, 0, z), (0.002, SIDE, SIDE), tuple(colour))
                          for z, colour in zip((SIDE, -SIDE), colours, strict=True))
         if name == 'hidden_goal':
-            return (self._flat(self._spots[str(self.cue)][0]),)
+            return (_flat(self._spots[str(self.cue)][0], MARK),)
         blink, phase = divmod(self._now, self._steps(BLINK_S))
         lit = name == 'count_taps' and blink < int(str(self.cue)) and (
             phase < self._steps(BLINK_S / 2))
         return (Mark(PANEL, (0.002, SIDE, SIDE), (1.0, 0.9, 0.2, 1.0)),) if lit else ()
 
-    def _flat(self, spot: np.ndarray) -> Mark:
-        """Return a white tile on the table."""
-        return Mark(np.array([spot[0], spot[1], 0.001]), (PAD, PAD, 0.001), (0.95, 0.95, 0.95, 1))
+
+def _flat(spot: np.ndarray, half: float) -> Mark:
+    """Return a white square on the table."""
+    return Mark(np.array([spot[0], spot[1], 0.001]), (half, half, 0.001), (0.95, 0.95, 0.95, 1.0))
