@@ -26,6 +26,7 @@ from gato_ros.evaluation.contact_sheet import PICTURED, Frames, save_frames
 from gato_ros.evaluation.results import Results
 from gato_ros.evaluation.rollout import RANDOMISED, Outcome, rollout
 from gato_ros.evaluation.suite import (
+    CONDITIONS,
     EvaluateSettings,
     EvaluationError,
     Fingerprints,
@@ -119,6 +120,8 @@ class _Worker:
     def run(self, job: Job) -> Outcome:
         environment = self._at(job.task)
         environment.randomise = job.randomisation == RANDOMISED
+        undisturbed = job.randomisation in CONDITIONS
+        environment.disturbance = '' if undisturbed else job.randomisation
         if job.actor not in self._actors:
             self._actors[job.actor] = make_actor(job.actor, self._policy)
         domain, task = self._settings.find(job.task)
@@ -154,9 +157,10 @@ class _Worker:
                                       'during the evaluation; give the command again')
         name = name_in(self._checkpoint.config, scene.domain, scene.task)
         if self._gato is None or self._known != name:
-            given = self._settings.temperature
-            self._gato = (GatoPolicy(self._checkpoint, name, given) if self._gato is None
-                          else self._gato.beside(name, given))
+            given, window = self._settings.temperature, self._settings.window
+            self._gato = (GatoPolicy(self._checkpoint, name, given, timesteps=window)
+                          if self._gato is None
+                          else self._gato.beside(name, given, timesteps=window))
             self._known = name
         return self._gato
 

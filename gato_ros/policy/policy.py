@@ -24,6 +24,7 @@ from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.choice import build_engine
 from gato_ros.policy.eager import EagerEngine
 from gato_ros.policy.engine import Engine, EngineError, Place, one_sentence
+from gato_ros.policy.stamps import Stamps
 from gato_ros.policy.turns import Turns
 from gato_ros.policy.understanding import understand
 from gato_ros.spec import Action, Observation, TimestepSpec
@@ -32,8 +33,8 @@ from gato_ros.tokens.context import ContextWindow
 from gato_ros.tokens.sequence import LOCAL_POSITIONS, Prompt, TimestepTokenizer, TokenBlock
 
 LONGEST_NAME = 48  # tokens of what a policy says of a demonstration
+FORGOTTEN = 10  # missing timesteps beyond which what was before them is no history any more
 LEAST_BLOCK = 32  # tokens of a block of fixed shape, however small a domain's timestep is
-HALF_A_LETTER = '\ufffd'  # what text ends with while bytes of its last letter are to come
 
 Turn = Callable[[], AbstractContextManager[None]]
 Shown = np.ndarray | Mapping[str, np.ndarray] | Observation  # a picture, pictures by name, or all
@@ -44,6 +45,7 @@ class GatoPolicy:
 
     domain  name in the checkpoint, or the very specification of one
     temperature  of the actions; None: the domain's
+    timesteps    largest number that is visible; None: the domain's, which is also the most
     engine  one of choice.ENGINES; auto: the fastest that works here
     sentences  what it was told in training, in this domain
     said    what the policy read in the demonstration that is pinned, in its own words, else ''
@@ -60,9 +62,10 @@ class GatoPolicy:
     """
 
     def __init__(self, checkpoint: Checkpoint, domain: str | TimestepSpec,
-                 temperature: float | None = None, seed: int = 0, engine: str = 'auto') -> None:
+                 temperature: float | None = None, seed: int = 0, engine: str = 'auto',
+                 timesteps: int | None = None) -> None:
         self.checkpoint, self._wanted, self._turns = checkpoint, engine, Turns()
-        self._begin(domain, temperature, seed, lambda slots, block: build_engine(
+        self._begin(domain, temperature, seed, timesteps, lambda slots, block: build_engine(
             checkpoint.model, slots, engine, block))
 
     @property
@@ -71,24 +74,24 @@ class GatoPolicy:
         return self.checkpoint.hash
 
     def beside(self, domain: str | TimestepSpec, temperature: float | None = None,
-               seed: int = 0) -> GatoPolicy:
+               seed: int = 0, timesteps: int | None = None) -> GatoPolicy:
         """Begin another context over the same weights, of this domain or another.
 
         Raises CheckpointError and EngineError as a new policy does.
         """
         other = copy.copy(self)
-        other._begin(domain, temperature, seed, lambda slots, block: (
+        other._begin(domain, temperature, seed, timesteps, lambda slots, block: (
             self.engine.another(slots, block), self.fallback_reason))
         return other
 
     def _begin(self, domain: str | TimestepSpec, temperature: float | None, seed: int,
-               make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
-        config = self.checkpoint.config.domain(domain)
+               timesteps: int | None, make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
+        self.domain, config = domain, self.checkpoint.config.domain(domain)
         self.tokenizer, self.sentences = TimestepTokenizer(config.timestep), config.sentences
         self.wordings = config.wordings
         self._listener: GatoPolicy | None = None  # made when it is first needed
         self.temperature = config.temperature if temperature is None else temperature
-        self.window = ContextWindow(config.window_tokens, config.window_timesteps)
+        self.window = ContextWindow(config.window_tokens, config.visible(timesteps))
         whole = self.tokenizer.layout()
         with one_sentence(self._wanted):
             self.engine, self.fallback_reason = make_engine(
@@ -121,6 +124,7 @@ class GatoPolicy:
         Raises ValueError when there is no room for it, or it would be gone at the first timestep.
         """
         self.window.clear()
+        self._stamps = Stamps()
         self.said = self.understood = self.refusal = ''
         self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
@@ -134,13 +138,18 @@ class GatoPolicy:
         if blocks and not pinned and most is not None and most <= len(blocks):
             raise ValueError(f'a rolling prompt of {len(blocks)} blocks was given, expected fewer '
                              f'than the {most} timesteps that this checkpoint sees; pin it')
+        needed = sum(map(len, blocks)) + len(self.tokenizer.layout())
+        if not pinned and needed > self.window.capacity:
+            raise ValueError(f'a rolling prompt and one timestep are {needed} tokens, expected at '
+                             f'most {self.window.capacity}: it would leave before it is read; '
+                             'take a shorter one')
         for block in blocks:
             slots = (self.window.pin if pinned else self.window.append)(len(block))
             with self._computing(self._turns.urgent):
                 self._extend(block, slots)
         shown = bool(blocks) and pinned and not isinstance(prompt, str)
         if shown and self.checkpoint.config.names_demonstrations:
-            self.said = ''.join(self._in_words(self._speak(
+            self.said = ''.join(self.tokenizer.text.pieces(self._speak(
                 LONGEST_NAME, 0.0, self.window.pin, self._turns.urgent)))
 
     def _meaning(self, said: str) -> tuple[str, str]:
@@ -186,6 +195,9 @@ class GatoPolicy:
         sent  the former action as it was really sent, behind the gate: it replaces in the context
               what was sampled. None: the sampled one was sent.
 
+        Where timesteps are missing before it, the answer says how many; after a long hole the
+        window is cleared up to its prompt.
+
         Raises ValueError for what the specification does not allow, and where ``refusal`` is set.
         """
         if self.refusal:
@@ -197,6 +209,10 @@ class GatoPolicy:
         times = [time.perf_counter()]
         block = self.tokenizer.observe(observation)
         layout = block.layout
+        missing = self._stamps.missing(observation.stamp_ns) * (self.window.timesteps > 0)
+        if missing > FORGOTTEN:
+            self.window.forget()
+            self._pending = None
         former = self._former_action(sent)
         times.append(time.perf_counter())
         seen = [self._encode(name, observation.images[name]) for name in self._intervals]
@@ -220,7 +236,7 @@ class GatoPolicy:
         spent = np.diff(times) * 1e3
         return Action(values, ids.astype(np.int64), observation.stamp_ns, {
             **dict(zip(('tokenise', 'encode', 'prefill', 'decode'), spent, strict=True)),
-            'total': spent.sum()})
+            'total': spent.sum()}, missing * (self.window.max_timesteps != 1))
 
     def look(self, camera: str, image: np.ndarray) -> None:
         """Encode a picture, uint8 (H, W, 3), ahead of the observation that it belongs to.
@@ -300,9 +316,9 @@ class GatoPolicy:
             for start in range(0, len(block), self.engine.stride):
                 length = min(self.engine.stride, len(block) - start)
                 with self._computing(self._turns.patient):
-                    self._extend(_part(block, start, length), slots[start:start + length])
+                    self._extend(block.part(start, length), slots[start:start + length])
         self.window.append(0)  # the answer is a timestep, too
-        return self._in_words(self._speak(longest or most, temperature, self.window.grow,
+        return self.tokenizer.text.pieces(self._speak(longest or most, temperature, self.window.grow,
                                           self._turns.patient))
 
     def _speak(self, longest: int, temperature: float, make_room: Callable[[int], np.ndarray],
@@ -325,19 +341,6 @@ class GatoPolicy:
                 if token[0] == end:
                     return
         return tokens()
-
-    def _in_words(self, tokens: Iterator[int]) -> Iterator[str]:
-        """Turn tokens into pieces of text; a letter of several tokens comes with its last one."""
-        ids: list[int] = []
-        text = told = ''
-        for token in tokens:
-            ids.append(token)
-            text = self.tokenizer.text.decode(np.array(ids))
-            if len(text) > len(told) and not text.endswith(HALF_A_LETTER):
-                yield text[len(told):]
-                told = text
-        if len(text) > len(told):
-            yield text[len(told):]
 
     def _sample(self, places: Sequence[Place], slots: np.ndarray,
                 temperature: float) -> np.ndarray:
@@ -391,10 +394,3 @@ class GatoPolicy:
         """Take a turn; what the engine says of a device that has gone becomes one sentence."""
         with one_sentence(self.engine.name), turn():
             yield
-
-
-def _part(block: TokenBlock, start: int, length: int) -> TokenBlock:
-    """Return ``length`` tokens of a block from ``start`` on, with their patches."""
-    layout, before = block.layout.part(start, length), int((block.ids[:start] < 0).sum())
-    return TokenBlock(block.ids[start:start + length],
-                      block.patches[before:before + len(layout.rows)], layout)

@@ -98,6 +98,12 @@ class TokenBlock:
     def __len__(self) -> int:
         return len(self.layout)
 
+    def part(self, start: int, length: int) -> TokenBlock:
+        """Return ``length`` tokens of one timestep from ``start`` on, with their patches."""
+        layout, before = self.layout.part(start, length), int((self.ids[:start] < 0).sum())
+        return TokenBlock(self.ids[start:start + length],
+                          self.patches[before:before + len(layout.rows)], layout)
+
 
 Prompt = str | Sequence[TokenBlock]  # a sentence, or a demonstration
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gato_ros.config import ConfigError
 from gato_ros.tokens.vocab import TEXT
 
 DEFAULT_MODEL = Path(__file__).resolve().parent.parent / 'assets' / 'text.model'
+HALF_A_LETTER = '\ufffd'  # what text ends with while bytes of its last letter are to come
 
 
 class TextTokenizer:
@@ -50,6 +52,19 @@ class TextTokenizer:
         """Return int32[n] ids; an empty text gives none, and half of a letter a question mark."""
         whole = text.encode('utf-8', 'replace').decode()
         return np.asarray(self._pieces.encode(whole), dtype=np.int32)
+
+    def pieces(self, tokens: Iterable[int]) -> Iterator[str]:
+        """Turn ids into pieces of text; a letter of several ids comes with its last one."""
+        ids: list[int] = []
+        text = told = ''
+        for token in tokens:
+            ids.append(token)
+            text = self.decode(np.array(ids))
+            if len(text) > len(told) and not text.endswith(HALF_A_LETTER):
+                yield text[len(told):]
+                told = text
+        if len(text) > len(told):
+            yield text[len(told):]
 
     def decode(self, ids: np.ndarray) -> str:
         """Return the text of ids; the end and ids beyond the model's pieces are left out."""

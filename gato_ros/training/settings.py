@@ -112,7 +112,8 @@ class TrainSettings:
     history_dropout     share of sequences in which timesteps see only themselves
     auxiliary_weight    of the training-only regression beside the masked loss
     ema                 decay of the weights' exponential moving average, which is what is saved
-    window_timesteps    visible at control; null: all that fit in 1024 tokens
+    window_timesteps    visible at control; null: all that fit in 1024 tokens. Where sequences
+                        hold one timestep, it is 1: more was never seen
     low_rank            of what each matrix may change by, see low_rank.py; 0: all weights learn
     precision           of the matrix products; auto: bfloat16 where there are units for it
     validate_every      steps between rollouts of the checkpoint; 0: none
@@ -172,6 +173,15 @@ class TrainSettings:
         if self.auxiliary_weight and not any(source.auxiliary for source in self.sources):
             raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but auxiliary is '
                               'false in every source; set one of them')
+
+        for source in self.sources:
+            window = source.window_timesteps or self.window_timesteps
+            if source.folders and source.timesteps == 1 and window != 1:
+                sees = 'all that fit (null)' if window is None else window
+                raise ConfigError(
+                    f'window_timesteps is {sees}, but sequences of {", ".join(source.folders)} '
+                    'hold 1 timestep, expected 1, or timesteps of at least 2: a policy must not '
+                    'see at control what it never saw in training (in the training file)')
 
     @property
     def sources(self) -> tuple[SourceSettings, ...]:

@@ -26,6 +26,7 @@ class World:
     shaped  let ``reshape`` make other objects of the blocks, which are cubes otherwise
     model   another than these two, with the same robot and blocks
     undamped  float64[M], Nm s/rad: the damping that the arm lacks of what its robot's file says
+    load_kg   in the hand, which the arm's side does not bear
     """
 
     def __init__(self, robot: RobotSpec, shaped: bool = False,
@@ -67,7 +68,7 @@ class World:
         self.model.actuator_forcelimited[self.motor] = 1
         self.model.actuator_forcerange[self.motor] = [(-j.effort, j.effort) for j in robot.joints]
         self.shapes = dict.fromkeys(BLOCKS, CUBE)
-        self.undamped = np.zeros(len(self.arm_names))
+        self.undamped, self.load_kg = np.zeros(len(self.arm_names)), 0.0
         self._tcp = self.model.site('tcp').id
         self._body = {name: self.model.body(name).id for name in BLOCKS}
         self._block_qpos = {name: self.model.joint(name).qposadr[0] for name in BLOCKS}

@@ -14,6 +14,7 @@ from gato_ros.domains.stacking.disturbances.model import (
     put_fourth,
 )
 from gato_ros.domains.stacking.env import StackingEnv
+from gato_ros.domains.stacking.expert import GRAVITY
 from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.domains.stacking.reset import CENTRE
 from gato_ros.domains.stacking.shapes import cube
@@ -26,7 +27,6 @@ MOMENT_S = 0.5, 3.0  # when a push or a blackout begins
 PUSH_S = 0.2
 NEAR = 0.05  # m from the hand to a block that is about to be grasped
 CLEAR = 0.09  # m between blocks' centres
-GRAVITY = 9.81  # m/s2
 
 
 class DisturbedEnv(StackingEnv):

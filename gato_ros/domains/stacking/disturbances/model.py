@@ -49,6 +49,7 @@ def change_model(world: World, disturbance: Disturbance) -> None:
         world.undamped = nominal - model.dof_damping[arm]
     model.dof_damping[arm] *= disturbance.damping
     model.body_mass[model.body('panda_hand').id] += disturbance.load_kg
+    world.load_kg = disturbance.load_kg
     if disturbance.fourth:
         model.geom_rgba[model.geom(FOURTH).id, :3] = COLOURS[disturbance.fourth]
     if disturbance.table is not None:
