@@ -1,6 +1,6 @@
 """Seeded rollouts in any domain's worlds, on all cores, resumable.
 
-    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite --randomisation both
+    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite stacking --randomisation both
 
 Each finished episode is written down at once; after whatever interruption the same command goes
 on. How an episode ends depends on its task, randomisation, actor and seed alone, never on the

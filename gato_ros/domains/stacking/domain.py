@@ -14,7 +14,12 @@ import numpy as np
 
 from gato_ros.config import data_path, to_dict
 from gato_ros.domains.domain import Demonstrator, Domain, Environment, TaskSpec
-from gato_ros.domains.stacking.disturbances.conditions import ARMS, DISTURBANCES
+from gato_ros.domains.stacking.disturbances.conditions import (
+    ARMS,
+    DISTURBANCES,
+    IN_ROOMS,
+    ROOMS,
+)
 from gato_ros.domains.stacking.memory.tasks import MEMORY_TASKS
 from gato_ros.domains.stacking.tasks import ALIASES, load_task, task_names
 from gato_ros.robot import RobotSpec, load_robot
@@ -50,7 +55,8 @@ class Stacking(Domain):
 
     @property
     def disturbances(self) -> Mapping[str, str]:
-        return {name: found.title for name, found in (DISTURBANCES | ARMS).items()}
+        known = DISTURBANCES | ARMS
+        return {name: found.title for name, found in known.items()} | {ROOMS: IN_ROOMS}
 
     @property
     def suite(self) -> Sequence[str]:

@@ -8,8 +8,9 @@ import numpy as np
 
 from gato_ros.config import ConfigError
 from gato_ros.domains.domain import Demonstrator, Environment, Values
-from gato_ros.domains.stacking.disturbances.conditions import find_disturbance
+from gato_ros.domains.stacking.disturbances.conditions import ROOMS, find_disturbance
 from gato_ros.domains.stacking.disturbances.env import DisturbedEnv
+from gato_ros.domains.stacking.disturbances.rooms import RoomsEnv
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.memory.env import MemoryEnv
@@ -50,6 +51,8 @@ class StackingEnvironment(Environment):
         if task in MEMORY_TASKS:
             return MemoryEnv(self.robot, MEMORY_TASKS[task], render=False)
         goal = self._goal or load_task(task)
+        if self.disturbance == ROOMS:
+            return RoomsEnv(self.robot, goal, render=False)
         if self.disturbance:
             return DisturbedEnv(self.robot, goal, find_disturbance(self.disturbance),
                                 render=False)

@@ -88,6 +88,7 @@ DISTURBANCES = {
     'pixel_noise': Disturbance('noise of pixels, 10 of 255', pixel_noise=10.0),
     'joint_noise': Disturbance('noise of joints, 5 mrad, 50 mrad/s', joint_noise=0.005),
 }
+ROOMS, IN_ROOMS = 'rooms', 'a room of its own in each episode'  # see rooms.py
 # Other arms, beside the disturbances: none of them is a world that today's weights were meant for.
 ARMS = {
     'damping_real': Disturbance("the FR3's damping, friction and rotors", arm=1.0),
@@ -100,6 +101,6 @@ def find_disturbance(name: str) -> Disturbance:
     """Return a disturbance or another arm by its name; ConfigError for an unknown one."""
     known = DISTURBANCES | ARMS
     if name not in known:
-        raise ConfigError(f'disturbance {name!r} is unknown, expected all, or one of '
-                          f'{", ".join(known)}')
+        raise ConfigError(f'disturbance {name!r} is unknown, expected one of '
+                          f'{", ".join((*known, ROOMS))}')
     return known[name]

@@ -9,15 +9,16 @@ import numpy as np
 
 from gato_ros.domains.stacking.disturbances.conditions import Disturbance
 from gato_ros.domains.stacking.disturbances.model import (
+    FOURTH,
     change_model,
-    fourth_block_model,
+    free_spot,
     put_fourth,
 )
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.expert import GRAVITY
 from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.domains.stacking.reset import CENTRE
-from gato_ros.domains.stacking.shapes import cube
+from gato_ros.domains.stacking.shapes import cube, shapes_model
 from gato_ros.domains.stacking.tasks import BLOCKS, EXTENT, Task
 from gato_ros.domains.stacking.world import World
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
@@ -26,7 +27,6 @@ from gato_ros.spec import Observation
 MOMENT_S = 0.5, 3.0  # when a push or a blackout begins
 PUSH_S = 0.2
 NEAR = 0.05  # m from the hand to a block that is about to be grasped
-CLEAR = 0.09  # m between blocks' centres
 
 
 class DisturbedEnv(StackingEnv):
@@ -40,7 +40,7 @@ class DisturbedEnv(StackingEnv):
     def _make_world(self) -> World:
         differs = self.disturbance
         shaped = self._tasks.shapes != 'cubes' or differs.side_mm != 40
-        world = World(self.robot, shaped, fourth_block_model() if differs.fourth else None)
+        world = World(self.robot, shaped, shapes_model(FOURTH) if differs.fourth else None)
         if differs.side_mm != 40:
             world.reshape(dict.fromkeys(BLOCKS, cube(differs.side_mm)))
         change_model(world, differs)
@@ -108,12 +108,8 @@ class DisturbedEnv(StackingEnv):
     def _put_fourth(self) -> None:
         """Put the fourth block to a free place; two of a colour are told apart by words."""
         world = self.world
-        while True:
-            spot = CENTRE + self._rng.uniform(-1, 1, 2) * EXTENT['wide']
-            gaps = [np.linalg.norm(world.block(name)[:2] - spot) for name in BLOCKS]
-            if min(gaps) > CLEAR:
-                break
-        put_fourth(world, np.array([*spot, 0.02]), float(self._rng.uniform(-np.pi, np.pi)))
+        spot = free_spot(world, self._rng)
+        put_fourth(world, spot, float(self._rng.uniform(-np.pi, np.pi)))
         if self.disturbance.fourth == 'red':
             side = 'left' if world.block('red')[1] < spot[1] else 'right'  # as the camera sees it
             said = self.task.sentence.replace('the red block', f'the {side} red block')

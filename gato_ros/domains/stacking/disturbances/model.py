@@ -1,12 +1,9 @@
-"""The blocks' world with a fourth block, and what of a model a disturbance changes for good."""
+"""What of a world's model a disturbance changes for good, and the fourth block."""
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-
 import numpy as np
 
-from gato_ros.config import data_path
 from gato_ros.domains.stacking.disturbances.conditions import (
     ARM_ARMATURE,
     ARM_DAMPING,
@@ -14,22 +11,12 @@ from gato_ros.domains.stacking.disturbances.conditions import (
     COLOURS,
     Disturbance,
 )
-from gato_ros.domains.stacking.physics import mujoco
+from gato_ros.domains.stacking.reset import CENTRE
+from gato_ros.domains.stacking.tasks import BLOCKS, EXTENT
 from gato_ros.domains.stacking.world import World
 
 FOURTH = 'fourth'  # its body, joint and geom
-
-
-def fourth_block_model() -> mujoco.MjModel:
-    """Return sim/stacking.xml with one more cube, the last of its bodies."""
-    root = ElementTree.parse(data_path('sim', 'stacking.xml')).getroot()
-    world = root.find('worldbody')
-    assert world is not None
-    body = ElementTree.SubElement(world, 'body', name=FOURTH, pos='0.5 0.2 0.02',
-                                  childclass='block')
-    ElementTree.SubElement(body, 'freejoint', name=FOURTH)
-    ElementTree.SubElement(body, 'geom', name=FOURTH)
-    return mujoco.MjModel.from_xml_string(ElementTree.tostring(root, encoding='unicode'))
+CLEAR = 0.09  # m between blocks' centres
 
 
 def put_fourth(world: World, spot: np.ndarray, yaw: float) -> None:
@@ -37,6 +24,15 @@ def put_fourth(world: World, spot: np.ndarray, yaw: float) -> None:
     start = world.model.joint(FOURTH).qposadr[0]
     world.data.qpos[start:start + 3] = spot
     world.data.qpos[start + 3:start + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+
+
+def free_spot(world: World, rng: np.random.Generator) -> np.ndarray:
+    """Return a place for the fourth block, float64[3] in m, clear of the three."""
+    half = world.model.geom(FOURTH).size[2]
+    while True:
+        spot = CENTRE + rng.uniform(-1, 1, 2) * EXTENT['wide']
+        if min(np.linalg.norm(world.block(name)[:2] - spot) for name in BLOCKS) > CLEAR:
+            return np.array([*spot, half])
 
 
 def change_model(world: World, disturbance: Disturbance) -> None:
@@ -51,9 +47,9 @@ def change_model(world: World, disturbance: Disturbance) -> None:
     model.body_mass[model.body('panda_hand').id] += disturbance.load_kg
     world.load_kg = disturbance.load_kg
     if disturbance.fourth:
-        model.geom_rgba[model.geom(FOURTH).id, :3] = COLOURS[disturbance.fourth]
+        model.geom(FOURTH).rgba[:3] = COLOURS[disturbance.fourth]
     if disturbance.table is not None:
-        model.geom_rgba[model.geom('table').id, :3] = disturbance.table
+        model.geom('table').rgba[:3] = disturbance.table
     model.light_diffuse *= disturbance.light
     model.vis.headlight.ambient[:] *= disturbance.light
     model.vis.headlight.diffuse[:] *= disturbance.light
