@@ -239,8 +239,8 @@ class Domain(ABC):
 
     def forgetful(self, environment: Environment) -> Demonstrator:
         """Return the expert denied its memory, in the episode that has just begun there."""
-        raise ConfigError(f'the domain {self.name!r} has no expert without memory, expected a task '
-                          'that needs some, such as stacking/recall_pair')
+        raise ConfigError(f'the domain {self.name!r} has no expert without memory, expected a '
+                          'task that needs some, such as stacking/recall_pair')
 
     @property
     def disturbances(self) -> Mapping[str, str]:

@@ -31,9 +31,11 @@ POLICIES: Mapping[str, Callable[[Policies], Actor]] = {
     'untold': UntoldActor, 'misled': MisledActor, 'shown': ShownActor, 'misshown': MisshownActor,
     'worded': WordedActor, 'one_timestep': OneTimestepActor}
 SCRIPTS: Mapping[str, Callable[[], Actor]] = {
-    'expert': ExpertActor, 'forgetful': ForgetfulActor, 'still': StillActor, 'random': RandomActor, 'replay': ReplayActor}
+    'expert': ExpertActor, 'forgetful': ForgetfulActor, 'still': StillActor,
+    'random': RandomActor, 'replay': ReplayActor}
 POLICY_ACTORS = frozenset(POLICIES)
-EXPERT_ACTORS = frozenset(('expert', 'forgetful', 'replay', 'shown', 'misshown'))  # what needs an expert
+# What needs an expert.
+EXPERT_ACTORS = frozenset(('expert', 'forgetful', 'replay', 'shown', 'misshown'))
 CONTROLS = ('policy', 'expert', 'still', 'random', 'replay', 'no_image', 'stale_image')
 ABLATION = ('policy', 'shown', 'untold', 'misled', 'misshown')  # of the prompt
 MEMORY = ('policy', 'one_timestep', 'expert', 'forgetful')

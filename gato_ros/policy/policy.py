@@ -85,7 +85,8 @@ class GatoPolicy:
         return other
 
     def _begin(self, domain: str | TimestepSpec, temperature: float | None, seed: int,
-               timesteps: int | None, make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
+               timesteps: int | None,
+               make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
         self.domain, config = domain, self.checkpoint.config.domain(domain)
         self.tokenizer, self.sentences = TimestepTokenizer(config.timestep), config.sentences
         self.wordings = config.wordings
@@ -318,8 +319,8 @@ class GatoPolicy:
                 with self._computing(self._turns.patient):
                     self._extend(block.part(start, length), slots[start:start + length])
         self.window.append(0)  # the answer is a timestep, too
-        return self.tokenizer.text.pieces(self._speak(longest or most, temperature, self.window.grow,
-                                          self._turns.patient))
+        return self.tokenizer.text.pieces(self._speak(
+            longest or most, temperature, self.window.grow, self._turns.patient))
 
     def _speak(self, longest: int, temperature: float, make_room: Callable[[int], np.ndarray],
                turn: Turn) -> Iterator[int]:

@@ -174,15 +174,6 @@ class TrainSettings:
             raise ConfigError(f'auxiliary_weight is {self.auxiliary_weight}, but auxiliary is '
                               'false in every source; set one of them')
 
-        for source in self.sources:
-            window = source.window_timesteps or self.window_timesteps
-            if source.folders and source.timesteps == 1 and window != 1:
-                sees = 'all that fit (null)' if window is None else window
-                raise ConfigError(
-                    f'window_timesteps is {sees}, but sequences of {", ".join(source.folders)} '
-                    'hold 1 timestep, expected 1, or timesteps of at least 2: a policy must not '
-                    'see at control what it never saw in training (in the training file)')
-
     @property
     def sources(self) -> tuple[SourceSettings, ...]:
         """What the data is drawn from."""

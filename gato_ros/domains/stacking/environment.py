@@ -63,7 +63,8 @@ class StackingEnvironment(Environment):
 
     @property
     def ended(self) -> bool:
-        return self.env.success or self.env.lost or self.env.time_s >= self.env.time_limit_s - LATE_S
+        over = self.env.time_s >= self.env.time_limit_s - LATE_S
+        return self.env.success or self.env.lost or over
 
     @property
     def score(self) -> float:

@@ -12,7 +12,6 @@ from gato_ros.evaluation.rollout import Outcome
 from gato_ros.evaluation.statistics import Rate
 from gato_ros.evaluation.suite import EvaluateSettings
 
-
 TASKS = ('stacking', 'minigrid')  # the domains that have some
 
 

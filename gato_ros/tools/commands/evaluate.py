@@ -98,8 +98,8 @@ def evaluate(
     actors = ABLATION if prompts else MEMORY if suite == 'memory' else controls(tasks, robot)
     if disturb:
         if randomisation != 'nominal':
-            raise ConfigError(f'--disturb is given beside --randomisation {randomisation}, expected '
-                              'one of them: a disturbance is one thing that differs')
+            raise ConfigError(f'--disturb is given beside --randomisation {randomisation}, '
+                              'expected one of them: a disturbance is one thing that differs')
         conditions, actors = disturbed.parse_disturbances(disturb, tasks), ('policy',)
     settings = EvaluateSettings(
         checkpoint or SHIPPED, tasks, conditions, tuple(actor) or actors,

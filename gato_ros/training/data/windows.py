@@ -210,8 +210,8 @@ def find_episodes(domain: Domain, settings: SourceSettings
             if not settings.episodes or kept[body] <= settings.episodes:
                 found.setdefault(body, (spec, []))[1].append((path, info))
     if found and short:
-        warnings.warn(f'{short} of {total} episodes in {", ".join(settings.folders)} are shorter than '
-                      f'a sequence of {settings.timesteps} timesteps and are left out; lower '
+        warnings.warn(f'{short} of {total} episodes in {", ".join(settings.folders)} are '
+                      f'shorter than a sequence of {settings.timesteps} timesteps and are left out; lower '
                       'timesteps in the training file, and they serve', stacklevel=2)
     if not found and foreign:
         raise EpisodeError(f'{foreign}, expected {", ".join(specs)} of {domain.name}; no episode '

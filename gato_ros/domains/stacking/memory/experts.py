@@ -8,7 +8,7 @@ import numpy as np
 
 from gato_ros.domains.stacking.expert import CLOSE, Aim, Expert
 from gato_ros.domains.stacking.memory.env import MemoryEnv
-from gato_ros.domains.stacking.memory.judges import CountJudge
+from gato_ros.domains.stacking.memory.judges import NEAR, CountJudge
 from gato_ros.domains.stacking.memory.tasks import MOST_TAPS
 from gato_ros.domains.stacking.reset import CENTRE
 from gato_ros.domains.stacking.tasks import EXTENT, PAIRS
@@ -38,10 +38,15 @@ class MemoryExpert(Expert):
         return super()._aim()
 
     def _aim_put_back(self) -> Aim:
-        env = self._memory
-        if env.tidied:
-            return self._aim_put('red', np.asarray(self.cue))
-        return self._aim_put('red', env.pad)
+        """Put the block down where it should be now; let go of one that lies there, and rise."""
+        env, world = self._memory, self._world
+        place = np.asarray(self.cue) if env.tidied else env.pad
+        block = world.block('red')
+        there = np.linalg.norm((block - place)[:2]) < 0.8 * NEAR and block[2] < place[2] + 0.004
+        loose = world.opening > world.extents('red')[1] / 2 + 0.008 or not world.held('red')
+        if there and loose:
+            return self._aim_leave('red')
+        return self._aim_put('red', place)
 
     def _aim_tap(self) -> Aim:
         world, judge = self._world, self._memory.judge
