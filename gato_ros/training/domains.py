@@ -67,8 +67,8 @@ def _seen(name: str, window: int | None, former: DomainConfig | None) -> int | N
     if window is not None and window > 1:
         raise ConfigError(
             f'window_timesteps of {name!r} is {window}, but its sequences hold 1 timestep, '
-            'expected 1, or timesteps of at least 2: a policy must not see at control what it never saw in '
-            'training (both in the training file)')
+            'expected 1, or timesteps of at least 2: a policy must not see at control what '
+            'it never saw in training (both in the training file)')
     return 1
 
 

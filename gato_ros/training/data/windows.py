@@ -211,8 +211,9 @@ def find_episodes(domain: Domain, settings: SourceSettings
                 found.setdefault(body, (spec, []))[1].append((path, info))
     if found and short:
         warnings.warn(f'{short} of {total} episodes in {", ".join(settings.folders)} are '
-                      f'shorter than a sequence of {settings.timesteps} timesteps and are left out; lower '
-                      'timesteps in the training file, and they serve', stacklevel=2)
+                      f'shorter than a sequence of {settings.timesteps} timesteps and are '
+                      'left out; lower timesteps in the training file, and they serve',
+                      stacklevel=2)
     if not found and foreign:
         raise EpisodeError(f'{foreign}, expected {", ".join(specs)} of {domain.name}; no episode '
                            f'in {", ".join(settings.folders)} has that')
