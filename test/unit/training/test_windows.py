@@ -67,8 +67,8 @@ def test_what_is_visible_at_control_was_learnt(tmp_path, robot, timesteps, windo
 
 def test_a_window_that_was_never_trained_is_refused(tmp_path, robot):
     folder = write(tmp_path / 'a', robot, 'one', 5)
-    with pytest.raises(ConfigError, match="window_timesteps of 'stacking' is 18, but its sequences "
-                                          'hold 1 timestep, expected 1'):
+    with pytest.raises(ConfigError, match="window_timesteps of 'stacking' is 18, but its "
+                                          'sequences hold 1 timestep, expected 1'):
         known(folder, 1, 18)
     former = DomainConfig(robot.timestep(), window_timesteps=4)
     assert known(folder, 1, 4, former)['stacking'].window_timesteps == 4, 'it has learnt that'
