@@ -113,12 +113,12 @@ def _compile(shapes: tuple[tuple[str, Shape], ...], another: str = '') -> mujoco
     assert option is not None
     ElementTree.SubElement(option, 'flag', multiccd='enable')  # a cylinder rests on many points
     if another:
-        world = root.find('worldbody')
-        assert world is not None
-        body = ElementTree.SubElement(world, 'body', name=another, pos='0.5 0.2 0.02',
-                                      childclass='block')
-        ElementTree.SubElement(body, 'freejoint', name=another)
-        ElementTree.SubElement(body, 'geom', name=another)
+        bodies = root.find('worldbody')
+        assert bodies is not None
+        added = ElementTree.SubElement(bodies, 'body', name=another, pos='0.5 0.2 0.02',
+                                       childclass='block')
+        ElementTree.SubElement(added, 'freejoint', name=another)
+        ElementTree.SubElement(added, 'geom', name=another)
     for shape in (*SETS['seen'], *SETS['unseen']):
         if shape.kind == 'prism':
             half = shape.size[2]
