@@ -103,7 +103,7 @@ class StackingEnvironment(Environment):
 
     def other_goal(self, seed: int) -> None:
         blocks = self.env.task.blocks
-        if blocks not in PAIRS:
+        if blocks not in PAIRS or isinstance(self.env, MemoryEnv):
             raise ConfigError(f'task {self.env.task.name!r} was given, expected a stack of '
                               'two blocks, such as stack_any_pair, where a prompt can say another')
         others = [pair for pair in PAIRS if pair != blocks]
