@@ -152,12 +152,14 @@ class Action:
     tokens    int64[A]: the ids that were sampled
     stamp_ns  stamp of the observation that this answers
     timing_ms stage -> milliseconds
+    missing   timesteps that lack between the history that was seen and the observation
     """
 
     values: Mapping[str, np.ndarray]
     tokens: np.ndarray
     stamp_ns: int = 0
     timing_ms: Mapping[str, float] = field(default_factory=dict)
+    missing: int = 0
 
 
 def example_observation(spec: TimestepSpec, seed: int = 0) -> Observation:

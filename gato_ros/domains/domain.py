@@ -57,6 +57,7 @@ class TaskSpec:
     held_out  whether it may never be collected for training
     varied    whether episodes show more than the sentence says, such as other shapes
     alias_of  the longer name of the same task; '' for a name of its own
+    chance    largest success rate of a policy that sees one timestep, in a task that needs memory
     """
 
     name: str
@@ -65,6 +66,7 @@ class TaskSpec:
     held_out: bool = False
     varied: bool = False
     alias_of: str = ''
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Environment(ABC):
     robot      the robot that the world stands for: the gate stands before it. None: there is none
     pictures   whether observations hold images; may be changed between episodes
     randomise  whether looks and physics are drawn anew at a reset, where the domain can
+    disturbance  one of the domain's disturbances, from the next reset on; '': none
     delay_s    how much later than asked an action acts; worlds without time to lose ignore it
     """
 
@@ -107,6 +110,7 @@ class Environment(ABC):
     robot: RobotSpec | None = None
     pictures: bool = True
     randomise: bool = False
+    disturbance: str = ''
     delay_s: float = 0.0
 
     @abstractmethod
@@ -235,6 +239,21 @@ class Domain(ABC):
     def demonstrator(self, environment: Environment, kind: str,
                      rng: np.random.Generator) -> Demonstrator:
         """Return one of ``demonstrators`` for the episode that has just begun there."""
+
+    def forgetful(self, environment: Environment) -> Demonstrator:
+        """Return the expert denied its memory, in the episode that has just begun there."""
+        raise ConfigError(f'the domain {self.name!r} has no expert without memory, expected a '
+                          'task that needs some, such as stacking/recall_pair')
+
+    @property
+    def disturbances(self) -> Mapping[str, str]:
+        """What its worlds can be disturbed by, name -> a few words for people."""
+        return {}
+
+    @property
+    def memory(self) -> Sequence[str]:
+        """The tasks that need memory."""
+        return tuple(name for name, task in self.tasks.items() if task.chance is not None)
 
     @property
     def suite(self) -> Sequence[str]:

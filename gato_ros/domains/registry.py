@@ -34,6 +34,7 @@ OURS = {
     'fetch': 'gato_ros.domains.suites.fetch:Fetch',
     'gymnasium': 'gato_ros.domains.classic.domain:Classic',
     'metaworld': 'gato_ros.domains.suites.metaworld:MetaWorld',
+    'minigrid': 'gato_ros.domains.suites.memory_maze:MemoryMaze',
     'ogbench': 'gato_ros.domains.suites.ogbench:OGBench',
     'sokoban': 'gato_ros.domains.suites.sokoban:Sokoban',
     'stacking': 'gato_ros.domains.stacking.domain:Stacking',

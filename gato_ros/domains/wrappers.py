@@ -28,6 +28,7 @@ class _Wrapper(Environment):
         inside = self.inside
         inside.pictures, inside.randomise, inside.delay_s = (
             self.pictures, self.randomise, self.delay_s)
+        inside.disturbance = self.disturbance
         return inside.reset(task, seed)
 
     def step(self, values: Values) -> Observation:
@@ -80,6 +81,7 @@ class _Wrapper(Environment):
     def twin(self) -> Environment:
         twin = type(self)(self.inside.twin())
         twin.pictures, twin.randomise = self.pictures, self.randomise
+        twin.disturbance = self.disturbance
         return twin
 
     def close(self) -> None:

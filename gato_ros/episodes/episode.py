@@ -40,6 +40,7 @@ from gato_ros.spec import Observation, TimestepSpec
 from gato_ros.untrusted import Refused, parse_json, plain
 
 SUFFIX = '.safetensors'
+HOLES = 'holes'  # in ``extra``: timesteps before which others are missing
 PACKED, INDEX = 'packed/', 'index/'  # of pictures
 NUMBERS = ('tensor', 'action', 'sent')
 Source = Literal['expert', 'policy', 'teleoperation', 'random']

@@ -75,6 +75,21 @@ class PolicyActor:
         return images
 
 
+class OneTimestepActor(PolicyActor):
+    """The same weights held to one timestep: nothing that was seen before is in the context."""
+
+    def __init__(self, policies: Policies) -> None:
+        super().__init__(policies)
+        self._held: tuple[GatoPolicy, GatoPolicy] | None = None
+
+    def reset(self, scene: Scene) -> None:
+        whole = self._policies(scene)
+        if self._held is None or self._held[0] is not whole:
+            self._held = whole, whole.beside(whole.domain, whole.temperature, timesteps=1)
+        self._policy, self._environment = self._held[1], scene.environment
+        self._policy.reset(self.prompt(scene), scene.seed, literal=self.literal)
+
+
 class NoImageActor(PolicyActor):
     """The policy before grey pictures: what joints and words alone are good for."""
 
@@ -109,6 +124,13 @@ class ExpertActor:
 
     def act(self, observation: Observation, sent: Values | None) -> Values:
         return self._expert.act(observation)
+
+
+class ForgetfulActor(ExpertActor):
+    """The expert denied what was seen before: what can be reached without memory."""
+
+    def reset(self, scene: Scene) -> None:
+        self._expert = scene.domain.forgetful(scene.environment)
 
 
 def expert_of(domain: Domain) -> str:

@@ -8,7 +8,9 @@ from gato_ros.config import ConfigError
 from gato_ros.evaluation.actors import (
     Actor,
     ExpertActor,
+    ForgetfulActor,
     NoImageActor,
+    OneTimestepActor,
     Policies,
     PolicyActor,
     RandomActor,
@@ -27,14 +29,17 @@ from gato_ros.evaluation.prompted import (
 POLICIES: Mapping[str, Callable[[Policies], Actor]] = {
     'policy': PolicyActor, 'no_image': NoImageActor, 'stale_image': StaleImageActor,
     'untold': UntoldActor, 'misled': MisledActor, 'shown': ShownActor, 'misshown': MisshownActor,
-    'worded': WordedActor}
+    'worded': WordedActor, 'one_timestep': OneTimestepActor}
 SCRIPTS: Mapping[str, Callable[[], Actor]] = {
-    'expert': ExpertActor, 'still': StillActor, 'random': RandomActor, 'replay': ReplayActor}
+    'expert': ExpertActor, 'forgetful': ForgetfulActor, 'still': StillActor,
+    'random': RandomActor, 'replay': ReplayActor}
 POLICY_ACTORS = frozenset(POLICIES)
-EXPERT_ACTORS = frozenset(('expert', 'replay', 'shown', 'misshown'))  # what needs an expert
+# What needs an expert.
+EXPERT_ACTORS = frozenset(('expert', 'forgetful', 'replay', 'shown', 'misshown'))
 CONTROLS = ('policy', 'expert', 'still', 'random', 'replay', 'no_image', 'stale_image')
 ABLATION = ('policy', 'shown', 'untold', 'misled', 'misshown')  # of the prompt
-ACTORS = (*CONTROLS, *ABLATION[1:], 'worded')
+MEMORY = ('policy', 'one_timestep', 'expert', 'forgetful')
+ACTORS = (*CONTROLS, *ABLATION[1:], 'worded', *MEMORY[1::2])
 
 
 def make_actor(name: str, policies: Policies) -> Actor:

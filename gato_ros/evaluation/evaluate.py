@@ -1,6 +1,6 @@
 """Seeded rollouts in any domain's worlds, on all cores, resumable.
 
-    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite --randomisation both
+    gato-ros evaluate --checkpoint runs/stack/checkpoint --suite stacking --randomisation both
 
 Each finished episode is written down at once; after whatever interruption the same command goes
 on. How an episode ends depends on its task, randomisation, actor and seed alone, never on the
@@ -28,6 +28,7 @@ from gato_ros.evaluation.contact_sheet import PICTURED, Frames, save_frames
 from gato_ros.evaluation.results import Results
 from gato_ros.evaluation.rollout import RANDOMISED, Outcome, rollout
 from gato_ros.evaluation.suite import (
+    CONDITIONS,
     EvaluateSettings,
     EvaluationError,
     Fingerprints,
@@ -126,6 +127,8 @@ class _Worker:
     def run(self, job: Job) -> Outcome:
         environment = self._at(job.task)
         environment.randomise = job.randomisation == RANDOMISED
+        undisturbed = job.randomisation in CONDITIONS
+        environment.disturbance = '' if undisturbed else job.randomisation
         if job.actor not in self._actors:
             self._actors[job.actor] = make_actor(job.actor, self._policy)
         domain, task = self._settings.find(job.task)
@@ -161,9 +164,10 @@ class _Worker:
                                       'during the evaluation; give the command again')
         name = name_in(self._checkpoint.config, scene.domain, scene.task)
         if self._gato is None or self._known != name:
-            given = self._settings.temperature
-            self._gato = (GatoPolicy(self._checkpoint, name, given) if self._gato is None
-                          else self._gato.beside(name, given))
+            given, window = self._settings.temperature, self._settings.window
+            self._gato = (GatoPolicy(self._checkpoint, name, given, timesteps=window)
+                          if self._gato is None
+                          else self._gato.beside(name, given, timesteps=window))
             self._known = name
         return self._gato
 

@@ -15,7 +15,7 @@ NOMINAL, RANDOMISED = 'nominal', 'randomised'
 class Outcome:
     """How one episode ended.
 
-    randomisation  nominal, or randomised by the domain's own means
+    randomisation  nominal, randomised by the domain's own means, or a disturbance's name
     success      None where the domain knows scores alone
     failure      what went wrong in the domain's words, empty on success
     fingerprint  of everything that the episode depends on, see ``suite.fingerprint``
@@ -56,4 +56,4 @@ def rollout(scene: Scene, actor: Actor, name: str = 'policy',
 
 def condition(environment: Environment) -> str:
     """Return the word for how an environment is set."""
-    return RANDOMISED if environment.randomise else NOMINAL
+    return environment.disturbance or (RANDOMISED if environment.randomise else NOMINAL)

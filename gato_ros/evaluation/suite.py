@@ -57,9 +57,10 @@ class Job:
 class EvaluateSettings:
     """What to roll out, and with whom; ``episodes`` seeds of each task, condition and actor.
 
-    randomisations  nominal, randomised by the domain's own means, or both
+    randomisations  nominal, randomised by the domain's own means, or disturbances by name
     robot        another robot than the domain's own; '': that
     temperature  of the action tokens; None: the checkpoint says
+    window       timesteps that the policy sees; None: the checkpoint says
     pictured     seeds of each task, the first ones, whose failures leave pictures; None: all
     out          folder for finished episodes, pictures and the plot
     workers      processes; 0: one per core
@@ -74,17 +75,22 @@ class EvaluateSettings:
     split: str = 'test'
     robot: str = ''
     temperature: float | None = None
+    window: int | None = None
     pictured: int | None = None
     out: Path = Path('out/evaluate')
     workers: int = 0
     ray: str = ''
 
     def __post_init__(self) -> None:
-        _require_known('randomisation', self.randomisations, CONDITIONS)
         _require_known('actor', self.actors, ACTORS)
         _require_known('split', (self.split,), SPLITS)
         for task in self.tasks:
-            domain = self.find(task)[0]
+            domain, name = self.find(task)
+            _require_known('randomisation', self.randomisations,
+                           (*CONDITIONS, *domain.disturbances))
+            if 'forgetful' in self.actors and domain.task(name).chance is None:
+                raise ConfigError(f'the actor forgetful was asked for in {task!r}, expected a '
+                                  'task that needs memory, such as recall_pair')
             if not EXPERT_ACTORS.isdisjoint(self.actors):
                 expert_of(domain)
             if RANDOMISED in self.randomisations and not domain.randomises:
@@ -170,6 +176,8 @@ def fingerprints(settings: EvaluateSettings) -> Fingerprints:
             given = settings.temperature
             known = config.domains[name_in(config, domain, name)]
             own += _digests([str(float(known.temperature if given is None else given)).encode()])
+            if settings.window is not None:
+                own += _digests([f'window {settings.window}'.encode()])
         found |= {(task, actor): _joined([
             *world, *(own if actor in POLICY_ACTORS else ()),
             *(_digests(_contents(_WORDED)) if actor == 'worded' else ())])

@@ -71,6 +71,18 @@ class DomainConfig:
         if not 0 <= self.temperature <= HOTTEST:  # false for NaN, too
             raise ConfigError(f'temperature is {self.temperature}, expected 0 to {HOTTEST:g}')
 
+    def visible(self, asked: int | None) -> int | None:
+        """Return how many timesteps are visible where ``asked`` are asked for; None: all that fit.
+
+        Raises CheckpointError for more than the checkpoint sees.
+        """
+        most = self.window_timesteps or LARGEST_WINDOW
+        if asked is not None and not 1 <= asked <= most:
+            raise CheckpointError(
+                f'a window of {asked} timesteps was asked for, expected 1 to {most}: more this '
+                'checkpoint has not learnt to see (window_timesteps in its training file)')
+        return self.window_timesteps if asked is None else asked
+
 
 @dataclass(frozen=True)
 class CheckpointConfig:

@@ -24,6 +24,7 @@ from gato_ros.policy.checkpoint import Checkpoint
 from gato_ros.policy.choice import build_engine
 from gato_ros.policy.eager import EagerEngine
 from gato_ros.policy.engine import Engine, EngineError, OneCall, Place, one_sentence
+from gato_ros.policy.stamps import FORGOTTEN, Stamps
 from gato_ros.policy.turns import Turns
 from gato_ros.policy.understanding import understand
 from gato_ros.spec import Action, Observation, TimestepSpec
@@ -43,6 +44,7 @@ class GatoPolicy:
 
     domain  name in the checkpoint, or the very specification of one
     temperature  of the actions; None: the domain's
+    timesteps    largest number that is visible; None: the domain's, which is also the most
     engine  one of choice.ENGINES; auto: the fastest that works here
     sentences  what it was told in training, in this domain
     said    what the policy read in the demonstration that is pinned, in its own words, else ''
@@ -59,9 +61,10 @@ class GatoPolicy:
     """
 
     def __init__(self, checkpoint: Checkpoint, domain: str | TimestepSpec,
-                 temperature: float | None = None, seed: int = 0, engine: str = 'auto') -> None:
+                 temperature: float | None = None, seed: int = 0, engine: str = 'auto',
+                 timesteps: int | None = None) -> None:
         self.checkpoint, self._wanted, self._turns = checkpoint, engine, Turns()
-        self._begin(domain, temperature, seed, lambda slots, block: build_engine(
+        self._begin(domain, temperature, seed, timesteps, lambda slots, block: build_engine(
             checkpoint.model, slots, engine, block))
 
     @property
@@ -70,24 +73,25 @@ class GatoPolicy:
         return self.checkpoint.hash
 
     def beside(self, domain: str | TimestepSpec, temperature: float | None = None,
-               seed: int = 0) -> GatoPolicy:
+               seed: int = 0, timesteps: int | None = None) -> GatoPolicy:
         """Begin another context over the same weights, of this domain or another.
 
         Raises CheckpointError and EngineError as a new policy does.
         """
         other = copy.copy(self)
-        other._begin(domain, temperature, seed, lambda slots, block: (
+        other._begin(domain, temperature, seed, timesteps, lambda slots, block: (
             self.engine.another(slots, block), self.fallback_reason))
         return other
 
     def _begin(self, domain: str | TimestepSpec, temperature: float | None, seed: int,
+               timesteps: int | None,
                make_engine: Callable[[int, int], tuple[Engine, str]]) -> None:
-        config = self.checkpoint.config.domain(domain)
+        self.domain, config = domain, self.checkpoint.config.domain(domain)
         self.tokenizer, self.sentences = TimestepTokenizer(config.timestep), config.sentences
         self.wordings = config.wordings
         self._listener: GatoPolicy | None = None  # made when it is first needed
         self.temperature = config.temperature if temperature is None else temperature
-        self.window = ContextWindow(config.window_tokens, config.window_timesteps)
+        self.window = ContextWindow(config.window_tokens, config.visible(timesteps))
         whole = self.tokenizer.layout()
         with one_sentence(self._wanted):
             self.engine, self.fallback_reason = make_engine(
@@ -120,6 +124,7 @@ class GatoPolicy:
         Raises ValueError when there is no room for it, or it would be gone at the first timestep.
         """
         self.window.clear()
+        self._stamps = Stamps()
         self.said = self.understood = self.refusal = ''
         self._generator.manual_seed(self._seed if seed is None else seed)
         self._pending: tuple[np.ndarray, np.ndarray] | None = None  # action slots and ids
@@ -133,6 +138,11 @@ class GatoPolicy:
         if blocks and not pinned and most is not None and most <= len(blocks):
             raise ValueError(f'a rolling prompt of {len(blocks)} blocks was given, expected fewer '
                              f'than the {most} timesteps that this checkpoint sees; pin it')
+        needed = sum(map(len, blocks)) + len(self.tokenizer.layout())
+        if not pinned and needed > self.window.capacity:
+            raise ValueError(f'a rolling prompt and one timestep are {needed} tokens, expected at '
+                             f'most {self.window.capacity}: it would leave before it is read; '
+                             'take a shorter one')
         for block in blocks:
             slots = (self.window.pin if pinned else self.window.append)(len(block))
             with self._computing(self._turns.urgent):
@@ -185,6 +195,9 @@ class GatoPolicy:
         sent  the former action as it was really sent, behind the gate: it replaces in the context
               what was sampled. None: the sampled one was sent.
 
+        Where timesteps are missing before it, the answer says how many; after a long hole the
+        window is cleared up to its prompt.
+
         Raises ValueError for what the specification does not allow, and where ``refusal`` is set.
         """
         if self.refusal:
@@ -196,6 +209,10 @@ class GatoPolicy:
         times = [time.perf_counter()]
         block = self.tokenizer.observe(observation)
         layout = block.layout
+        missing = self._stamps.missing(observation.stamp_ns) * (self.window.timesteps > 0)
+        if missing > FORGOTTEN:
+            self.window.forget()
+            self._pending = None
         former = self._former_action(sent)
         times.append(time.perf_counter())
         at_once = isinstance(self.engine, OneCall) and bool(self._places)
@@ -227,7 +244,7 @@ class GatoPolicy:
         spent = np.diff(times) * 1e3
         return Action(values, ids.astype(np.int64), observation.stamp_ns, {
             **dict(zip(('tokenise', 'encode', 'prefill', 'decode'), spent, strict=True)),
-            'total': spent.sum()})
+            'total': spent.sum()}, missing * (self.window.max_timesteps != 1))
 
     def look(self, camera: str, image: np.ndarray) -> None:
         """Encode a picture, uint8 (H, W, 3), ahead of the observation that it belongs to.
@@ -255,7 +272,7 @@ class GatoPolicy:
 
         Raises ValueError for a prompt that is too long, or none where nothing was read before.
         """
-        asked = self._asked(prompt)
+        asked = self.tokenizer.asked(prompt)
         if not asked and not self.window.tokens:
             raise ValueError('there is nothing to go on from: give a prompt, or reset with one')
         return self._answer_to(asked, temperature, longest)
@@ -278,16 +295,8 @@ class GatoPolicy:
                                  f'{", ".join(names) or "this domain has none"}')
             shown = {names[0]: shown}
         observation = shown if isinstance(shown, Observation) else Observation(shown)
-        return self._answer_to([self.tokenizer.observe(observation), *self._asked(prompt)],
+        return self._answer_to([self.tokenizer.observe(observation), *self.tokenizer.asked(prompt)],
                                temperature, longest)
-
-    def _asked(self, prompt: str) -> list[TokenBlock]:
-        """Return the block of a question, if there is one."""
-        block, length = self.tokenizer.sentence(prompt), len(self.tokenizer.text.encode(prompt))
-        if length > len(block):
-            raise ValueError(f'a prompt of {length} tokens was given, expected at most '
-                             f'{len(block)}: say it in parts')
-        return [block] if length else []
 
     def _answer_to(self, blocks: Sequence[TokenBlock], temperature: float,
                    longest: int | None) -> Iterator[str]:
@@ -380,10 +389,9 @@ class GatoPolicy:
         """Complete the former action as it was sampled, so that words may follow it."""
         former, self._pending = self._former_action(None), None
         if former is not None:
-            slots, ids = former
             with self._computing(self._turns.patient):
-                self.engine.extend(ids, self._action_local[-len(ids):], self._no_pictures, slots,
-                                   self.window)
+                self.engine.extend(former[1], self._action_local[-len(former[1]):],
+                                   self._no_pictures, former[0], self.window)
 
     @contextmanager
     def _computing(self, turn: Turn) -> Iterator[None]:

@@ -95,6 +95,11 @@ class ContextWindow:
         self._timesteps[-1] = np.concatenate([self._timesteps[-1], slots])
         return slots
 
+    def forget(self) -> None:
+        """Let all timesteps leave; what is pinned stays."""
+        while self._timesteps:
+            self._leave()
+
     def _leave(self) -> None:
         """Let the oldest timestep leave; the prompt moves up behind it."""
         left = self._timesteps.popleft()

@@ -99,7 +99,7 @@ class TokenBlock:
         return len(self.layout)
 
     def part(self, start: int, length: int) -> TokenBlock:
-        """Return ``length`` tokens from ``start`` on, with their patches; of one timestep."""
+        """Return ``length`` tokens of one timestep from ``start`` on, with their patches."""
         layout, before = self.layout.part(start, length), int((self.ids[:start] < 0).sum())
         return TokenBlock(self.ids[start:start + length],
                           self.patches[before:before + len(layout.rows)], layout)
@@ -204,6 +204,14 @@ class TimestepTokenizer:
         if ended:
             ids = np.append(ids, np.int32(self.text.end))
         return TokenBlock(ids, np.zeros((0, 16, 16, 3), np.uint8), self.sentence_layout(len(ids)))
+
+    def asked(self, text: str) -> list[TokenBlock]:
+        """Return the block of a question, if there is one; ValueError where it is too long."""
+        block, length = self.sentence(text), len(self.text.encode(text))
+        if length > len(block):
+            raise ValueError(f'a prompt of {length} tokens was given, expected at most '
+                             f'{len(block)}: say it in parts')
+        return [block] if length else []
 
     def sentence_layout(self, count: int, said: bool = True) -> Layout:
         """Return the layout of a sentence of ``count`` tokens; one that is only heard has no loss.

@@ -55,6 +55,7 @@ class CollectSettings:
     robot       another robot than the domain's own; '': that
     noise       largest deviation of the noise, share of full scale, drawn per episode
     delay_s     largest delay of a command, drawn per episode: a policy needs time to think
+    disturbance  one of the domain's, such as rooms or damping_half: the world of all episodes
     actor       one of the domain's demonstrators, or random
     policy      checkpoint that acts while the expert labels; None: the actor acts
     policy_share  of the time in which the policy acts, by turns of 10 to 40 timesteps
@@ -72,6 +73,7 @@ class CollectSettings:
     noise: float = 0.2
     delay_s: float = 0.02
     randomise: bool = False
+    disturbance: str = ''
     actor: str = 'expert'
     policy: Path | None = None
     policy_share: float = 0.7
@@ -109,6 +111,10 @@ class CollectSettings:
         if self.randomise and not domain.randomises:
             raise ConfigError(f'the domain {domain.name!r} has no randomisation, but it was asked '
                               'for; leave --randomise out')
+
+        if self.disturbance and self.disturbance not in domain.disturbances:
+            raise ConfigError(f'disturbance is {self.disturbance!r}, expected one of '
+                              f'{", ".join(domain.disturbances) or "none"} in {domain.name!r}')
 
     @property
     def domain(self) -> Domain:
@@ -236,6 +242,7 @@ class _Worker:
             self.leave()
             self._environment, self._task = Checked(self.domain.environment()), task
             self._environment.randomise = self.settings.randomise
+            self._environment.disturbance = self.settings.disturbance
         return self._environment
 
     def leave(self) -> None:
@@ -298,6 +305,7 @@ class _Worker:
             version=gato_ros.__version__, domain=domain.name, specification=environment.spec,
             score=environment.score, normalised=normalised,
             extra={**({'delay_s': environment.delay_s} if domain.robot else {}),
+                   **({'disturbance': settings.disturbance} if settings.disturbance else {}),
                    **self.provenance}))
         return seed, domain.usable(environment.success, normalised)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gato_ros.config import ConfigError
 from gato_ros.domains.registry import domain_of
 from gato_ros.policy.checkpoint import CheckpointConfig, DomainConfig
 from gato_ros.tokens.context import CAPACITY
@@ -41,6 +42,8 @@ def _config(source: Source, settings: TrainSettings, former: DomainConfig | None
     window = own.window_timesteps
     if window is None and own.folders:  # words stand in a window of any length
         window = settings.window_timesteps
+    if own.folders and own.timesteps == 1:
+        window = _seen(source.name, window, former)
     if own.wordings:
         window = 2  # what was said, and what it means
     temperature = settings.temperature if own.temperature is None else own.temperature
@@ -52,6 +55,21 @@ def _config(source: Source, settings: TrainSettings, former: DomainConfig | None
     return DomainConfig(source.spec, _window_tokens(source, window), window, temperature,
                         tuple(sorted(tasks)), tuple(sorted(sentences)),
                         former.wordings if former else '')
+
+
+def _seen(name: str, window: int | None, former: DomainConfig | None) -> int | None:
+    """Return the window of a source whose sequences hold one timestep; ``window`` was asked for.
+
+    Raises ConfigError for more than one, unless what the run begins with has learnt to see it.
+    """
+    if former is not None and former.window_timesteps != 1:
+        return window
+    if window is not None and window > 1:
+        raise ConfigError(
+            f'window_timesteps of {name!r} is {window}, but its sequences hold 1 timestep, '
+            'expected 1, or timesteps of at least 2: a policy must not see at control what '
+            'it never saw in training (both in the training file)')
+    return 1
 
 
 def _window_tokens(source: Source, window: int | None) -> int:

@@ -53,6 +53,7 @@ class EpisodeRecipe:
     noise: float = 0.2
     delay_s: float = 0.02
     randomise: bool = False
+    disturbance: str = ''
     actor: str = 'expert'
     policy: str = ''
     policy_share: float = 0.7
@@ -71,9 +72,9 @@ class EpisodeRecipe:
                               'expected one at least; see gato-ros domains')
         return CollectSettings(
             out, self.episodes * len(tasks), tuple(f'{name}/{task}' for task in tasks),
-            source.robot, self.first_seed, self.noise, self.delay_s, self.randomise, self.actor,
-            Path(self.policy) if self.policy else None, self.policy_share, self.longest_s,
-            workers, ray)
+            source.robot, self.first_seed, self.noise, self.delay_s, self.randomise,
+            self.disturbance, self.actor, Path(self.policy) if self.policy else None,
+            self.policy_share, self.longest_s, workers, ray)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ class TrainSettings:
     history_dropout     share of sequences in which timesteps see only themselves
     auxiliary_weight    of the training-only regression beside the masked loss
     ema                 decay of the weights' exponential moving average, which is what is saved
-    window_timesteps    visible at control; null: all that fit in 1024 tokens
+    window_timesteps    visible at control; null: all that fit in 1024 tokens. Where sequences
+                        hold one timestep, it is 1: more was never seen
     low_rank            of what each matrix may change by, see low_rank.py; 0: all weights learn
     parts               of a batch, each with random draws of its own; 0: one for each process. Any
                         number of processes that divides them makes the same run

@@ -14,6 +14,13 @@ import numpy as np
 
 from gato_ros.config import data_path, to_dict
 from gato_ros.domains.domain import Demonstrator, Domain, Environment, TaskSpec
+from gato_ros.domains.stacking.disturbances.conditions import (
+    ARMS,
+    DISTURBANCES,
+    IN_ROOMS,
+    ROOMS,
+)
+from gato_ros.domains.stacking.memory.tasks import MEMORY_TASKS
 from gato_ros.domains.stacking.tasks import ALIASES, load_task, task_names
 from gato_ros.robot import RobotSpec, load_robot
 from gato_ros.spec import TimestepSpec
@@ -43,14 +50,21 @@ class Stacking(Domain):
             task = load_task(name)
             found[name] = TaskSpec(name, task.sentence, held_out=task.shapes == 'unseen',
                                    varied=task.shapes != 'cubes', alias_of=ALIASES.get(name, ''))
-        return found
+        return found | {name: TaskSpec(name, task.sentence, varied=True, chance=task.chance)
+                        for name, task in MEMORY_TASKS.items()}
+
+    @property
+    def disturbances(self) -> Mapping[str, str]:
+        known = DISTURBANCES | ARMS
+        return {name: found.title for name, found in known.items()} | {ROOMS: IN_ROOMS}
 
     @property
     def suite(self) -> Sequence[str]:
         return SUITE
 
     def task(self, name: str) -> TaskSpec:
-        load_task(name)  # says how a name is made
+        if name not in MEMORY_TASKS:
+            load_task(name)  # says how a name is made
         return self.tasks[name]
 
     def specification(self, task: str = '') -> TimestepSpec:
@@ -68,16 +82,24 @@ class Stacking(Domain):
         return world.demonstrator(kind, rng)
 
     def demonstrators_of(self, task: str) -> Sequence[str]:
+        if task in MEMORY_TASKS:
+            return self.demonstrators[:1]
         found = load_task(task)
         by_keys = (found.kind, found.shapes) == ('stack', 'cubes')
         return self.demonstrators if by_keys else self.demonstrators[:1]
+
+    def forgetful(self, environment: Environment) -> Demonstrator:
+        from gato_ros.domains.stacking.environment import StackingEnvironment
+        world = environment.world
+        assert isinstance(world, StackingEnvironment)
+        return world.forgetful()
 
     def with_robot(self, robot: str) -> Stacking:
         return Stacking(robot)
 
     def fingerprint(self) -> list[bytes]:
         from gato_ros.domains.stacking.physics import mujoco
-        source = sorted(Path(__file__).parent.glob('*.py'))
+        source = sorted(Path(__file__).parent.rglob('*.py'))
         scene = [data_path('sim', name) for name in ('stacking.xml', 'randomisation.yaml')]
         return [json.dumps(to_dict(self.robot)).encode(), mujoco.__version__.encode(),
                 *(file.read_bytes() for file in (*source, *scene))]

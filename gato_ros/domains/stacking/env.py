@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gato_ros.domains.stacking.judge import Judge
+from gato_ros.domains.stacking.judge import Judge, Watcher
 from gato_ros.domains.stacking.randomise import Randomiser
-from gato_ros.domains.stacking.render import Camera
+from gato_ros.domains.stacking.render import Camera, Mark
 from gato_ros.domains.stacking.reset import reset
 from gato_ros.domains.stacking.shapes import draw
 from gato_ros.domains.stacking.tasks import BLOCKS, Task
@@ -23,12 +23,17 @@ class StackingEnv:
     render     without it observations hold no images, and no OpenGL is needed; may be changed
                between episodes, as ``pictures``
     task       of the present episode: its blocks and its sentence may differ from seed to seed
+    marks      what pictures show and nothing touches
+    lost       whether the present episode cannot be won any more
     """
+
+    marks: tuple[Mark, ...] = ()
+    lost = False
 
     def __init__(self, robot: RobotSpec, task: Task, randomise: bool = False,
                  render: bool = True) -> None:
         self.robot, self._tasks = robot, task
-        self.world = World(robot, shaped=task.shapes != 'cubes')
+        self.world = self._make_world()
         self._randomiser = Randomiser(self.world.model)
         self.randomise, self.pictures = randomise, render
         self._cameras: dict[tuple[int, int], Camera] = {}
@@ -48,8 +53,11 @@ class StackingEnv:
         self.world.data.time = 1.0 / self.robot.rate_hz  # so that no stamp is ever 0
         self.world.advance(np.zeros(len(self.robot.joints)), 0)
         self._command = np.zeros(len(self.robot.joints))
-        self._judge = Judge(self.world, self.task)
+        self._judge: Watcher = Judge(self.world, self.task)
         return self.observe()
+
+    def _make_world(self) -> World:
+        return World(self.robot, shaped=self._tasks.shapes != 'cubes')
 
     def retell(self, pair: tuple[str, str]) -> None:
         """Judge the episode that begins by another pair, (upper, lower); the scene stays."""
@@ -77,13 +85,16 @@ class StackingEnv:
         period_s = world.period_steps * world.timestep_s
         if not 0.0 <= delay_s <= period_s:
             raise ValueError(f'delay_s is {delay_s}, expected 0 to the control period {period_s}')
-        late = round(delay_s / world.timestep_s)
+        self._pass(effort, round(delay_s / world.timestep_s))
+        return self.observe()
+
+    def _pass(self, effort: np.ndarray, late: int) -> None:
+        """Let one control period pass; the former command acts for ``late`` physics steps."""
         if late:
-            world.advance(self._command, late)
-        world.advance(effort, world.period_steps - late)
+            self.world.advance(self._command, late)
+        self.world.advance(effort, self.world.period_steps - late)
         self._command = effort
         self._judge.watch()
-        return self.observe()
 
     def advance(self, effort: np.ndarray, seconds: float) -> None:
         """Pass ``seconds``, a multiple of the physics step, under ``effort``; no pictures."""
@@ -98,7 +109,7 @@ class StackingEnv:
 
     def render(self, camera: str, height: int = 480, width: int = 480) -> np.ndarray:
         """Return uint8[height, width, 3], RGB, from ``camera`` ('front' or 'wrist')."""
-        return self._camera(camera, height, width).picture(self.world.data, camera)
+        return self._camera(camera, height, width).picture(self.world.data, camera, self.marks)
 
     def visible(self, camera: str, height: int, width: int) -> dict[str, int]:
         """Return how many pixels of a camera's picture show each block: training targets only."""

@@ -25,6 +25,7 @@ STRIDE = 0.055  # m: the target is at most this far ahead of the hand, which bou
 TURN = 0.4  # rad, likewise
 HOVER = 0.07  # m above a grasp or a place, while the hand is not over it yet
 YAW_RANGE = np.deg2rad(-85), np.deg2rad(115)  # what joint 7 can turn to over the whole table
+GRAVITY = 9.81  # m/s2
 OPEN, CLOSE = 1.0, -1.0  # share of the finger's scale
 
 
@@ -60,6 +61,10 @@ class Expert:
         lost = max(_ramp(tilt, 0.6, 1.0), _ramp(float(np.max(np.abs(homewards))), 2.6, 3.0))
         step += lost * (shortened(homewards, TURN) - step)
         torque = self._stiffness * step
+        if world.undamped.any():  # what the arm's side does not damp, the command must
+            torque -= world.undamped * world.joint_velocities[world.arm]
+        if world.load_kg:
+            torque += GRAVITY * world.load_kg * world.tcp_jacobian()[2]
         torque /= max(1.0, float(np.max(np.abs(torque) / scale[world.arm])))  # keeps direction
         effort = np.empty(len(scale))
         effort[world.arm] = torque

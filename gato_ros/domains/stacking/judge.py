@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from gato_ros.domains.stacking.tasks import Task
@@ -15,12 +17,27 @@ LEVEL = 0.01  # m: how far a stacked block's height may be from what both blocks
 FAILURES = ('never reached', 'missed grasp', 'dropped', 'misaligned', 'toppled', 'timed out')
 
 
+class Watcher(Protocol):
+    """Judges one episode."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the task was solved."""
+
+    @property
+    def failure(self) -> str:
+        """What went wrong so far; '' on success."""
+
+    def watch(self) -> None:
+        """Look at the present state; called whenever time has passed."""
+
+
 class Judge:
     """Watches one episode; ``watch`` is called whenever time has passed."""
 
     def __init__(self, world: World, task: Task) -> None:
         self._world, self._task = world, task
-        self.success = False
+        self.success: bool = False
         self._since: float | None = None
         self._reached: set[str] = set()  # blocks
         self._lifted: set[str] = set()
@@ -34,7 +51,7 @@ class Judge:
             self._reached.add(first)
         if world.held(first) and block[2] > world.height(first):
             self._lifted.add(first)
-        standing = {pair for pair in self._task.pairs if self._stands(*pair)}
+        standing = {pair for pair in self._task.pairs if self.stands(*pair)}
         self._stood |= standing
         now = float(world.data.time)
         if not self._solved(standing):
@@ -91,7 +108,7 @@ class Judge:
             return bool(bottom > LIFT_HEIGHT and world.held(task.blocks[0]))
         return standing == set(task.pairs)
 
-    def _stands(self, upper: str, lower: str) -> bool:
+    def stands(self, upper: str, lower: str) -> bool:
         """Whether ``upper`` is stacked on ``lower`` and touches neither the table nor the hand."""
         if not stacked(self._world, upper, lower):
             return False

@@ -7,6 +7,8 @@ import ctypes.util
 import os
 import sys
 import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +72,18 @@ def _osmesa_works() -> bool:
     return ctypes.util.find_library('OSMesa') is not None
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A box that is seen and never felt; at most eight in a picture.
+
+    position  float64[3], m, of its middle;  size: half its sides, m;  rgba: in [0, 1]
+    """
+
+    position: np.ndarray
+    size: tuple[float, float, float]
+    rgba: tuple[float, ...]
+
+
 class Camera:
     """Renders every camera of one model at one size, uint8[height, width, 3] in RGB."""
 
@@ -95,9 +109,11 @@ class Camera:
                      mujoco.mjtRndFlag.mjRND_SKYBOX, mujoco.mjtRndFlag.mjRND_HAZE):
             flags[flag] = 0
 
-    def picture(self, data: mujoco.MjData, camera: str) -> np.ndarray:
-        """Return a fresh uint8[height, width, 3] as ``camera`` sees ``data``."""
+    def picture(self, data: mujoco.MjData, camera: str, marks: Sequence[Mark] = ()) -> np.ndarray:
+        """Return a fresh uint8[height, width, 3] as ``camera`` sees ``data``, and ``marks``."""
         self._renderer.update_scene(data, camera)
+        for mark in marks:
+            self._add(mark)
         return self._renderer.render()
 
     def geoms(self, data: mujoco.MjData, camera: str) -> np.ndarray:
@@ -108,6 +124,15 @@ class Camera:
             return self._renderer.render()[..., 0]
         finally:
             self._renderer.disable_segmentation_rendering()
+
+    def _add(self, mark: Mark) -> None:
+        import mujoco
+
+        scene = self._renderer.scene
+        mujoco.mjv_initGeom(
+            scene.geoms[scene.ngeom], mujoco.mjtGeom.mjGEOM_BOX, np.array(mark.size, float),
+            np.array(mark.position, float), np.eye(3).ravel(), np.array(mark.rgba, np.float32))
+        scene.ngeom += 1
 
     def close(self) -> None:
         """Free the context; safe to call twice."""

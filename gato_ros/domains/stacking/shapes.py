@@ -17,6 +17,7 @@ import numpy as np
 
 from gato_ros.config import data_path
 from gato_ros.domains.stacking.physics import mujoco
+from gato_ros.domains.stacking.tasks import BLOCKS
 
 # What of a model follows from the shape of a geom; all else stays as it is.
 _FIELDS = ('geom_type', 'geom_dataid', 'geom_size', 'geom_rbound', 'geom_aabb', 'geom_pos',
@@ -76,31 +77,48 @@ SETS = {
 }
 
 
+def cube(side_mm: int) -> Shape:
+    """Return a cube."""
+    return _cuboid(side_mm, side_mm, side_mm)
+
+
 def draw(kind: str, names: tuple[str, ...], seed: int) -> dict[str, Shape]:
     """Return a shape of the set ``kind`` for each block, as a function of the seed."""
     rng = np.random.default_rng((seed, 4))
     return {name: SETS[kind][rng.integers(len(SETS[kind]))] for name in names}
 
 
-def shapes_model() -> mujoco.MjModel:
-    """Return sim/stacking.xml with every prism's mesh in it, ready for ``apply``."""
-    return copy(_compile(()))
+def shapes_model(another: str = '') -> mujoco.MjModel:
+    """Return sim/stacking.xml with every prism's mesh in it, ready for ``apply``.
+
+    another  name of one more cube, the last of the bodies; '': none
+    """
+    return copy(_compile((), another))
 
 
 def apply(model: mujoco.MjModel, shapes: Mapping[str, Shape]) -> None:
     """Give the blocks of a ``shapes_model`` these shapes; each weighs what a cube does."""
-    variant = _compile(tuple(shapes.items()))
+    another = [name for name in (model.body(i).name for i in range(model.nbody))
+               if name in shapes and name not in BLOCKS]
+    variant = _compile(tuple(shapes.items()), *another)
     for field in _FIELDS:
         getattr(model, field)[:] = getattr(variant, field)
 
 
 @lru_cache(maxsize=16)
-def _compile(shapes: tuple[tuple[str, Shape], ...]) -> mujoco.MjModel:
+def _compile(shapes: tuple[tuple[str, Shape], ...], another: str = '') -> mujoco.MjModel:
     """Let MuJoCo work out what follows from the shapes; nobody changes the model it returns."""
     root = ElementTree.parse(data_path('sim', 'stacking.xml')).getroot()
     option, asset = root.find('option'), ElementTree.SubElement(root, 'asset')
     assert option is not None
     ElementTree.SubElement(option, 'flag', multiccd='enable')  # a cylinder rests on many points
+    if another:
+        bodies = root.find('worldbody')
+        assert bodies is not None
+        added = ElementTree.SubElement(bodies, 'body', name=another, pos='0.5 0.2 0.02',
+                                       childclass='block')
+        ElementTree.SubElement(added, 'freejoint', name=another)
+        ElementTree.SubElement(added, 'geom', name=another)
     for shape in (*SETS['seen'], *SETS['unseen']):
         if shape.kind == 'prism':
             half = shape.size[2]

@@ -24,11 +24,15 @@ class World:
     """MuJoCo's model and data with the robot of ``robot`` in them; N joints in its order.
 
     shaped  let ``reshape`` make other objects of the blocks, which are cubes otherwise
+    model   another than these two, with the same robot and blocks
+    undamped  float64[M], Nm s/rad: the damping that the arm lacks of what its robot's file says
+    load_kg   in the hand, which the arm's side does not bear
     """
 
-    def __init__(self, robot: RobotSpec, shaped: bool = False) -> None:
-        self.model = shapes_model() if shaped else mujoco.MjModel.from_xml_path(
-            str(data_path('sim', 'stacking.xml')))
+    def __init__(self, robot: RobotSpec, shaped: bool = False,
+                 model: mujoco.MjModel | None = None) -> None:
+        self.model = model or (shapes_model() if shaped else mujoco.MjModel.from_xml_path(
+            str(data_path('sim', 'stacking.xml'))))
         self.data = mujoco.MjData(self.model)
         self.robot = robot
         known = [self.model.actuator(i).name for i in range(self.model.nu)]
@@ -64,6 +68,7 @@ class World:
         self.model.actuator_forcelimited[self.motor] = 1
         self.model.actuator_forcerange[self.motor] = [(-j.effort, j.effort) for j in robot.joints]
         self.shapes = dict.fromkeys(BLOCKS, CUBE)
+        self.undamped, self.load_kg = np.zeros(len(self.arm_names)), 0.0
         self._tcp = self.model.site('tcp').id
         self._body = {name: self.model.body(name).id for name in BLOCKS}
         self._block_qpos = {name: self.model.joint(name).qposadr[0] for name in BLOCKS}

@@ -148,7 +148,7 @@ class BabyAIEnvironment(Environment):
 
     def reset(self, task: str, seed: int) -> Observation:
         if self._task != task:
-            made: Any = gymnasium.make(_identity(task), disable_env_checker=True)
+            made: Any = gymnasium.make(self.identity(task), disable_env_checker=True)
             self.inside, self._task = made.unwrapped, task
             self.inside.gen_obs = dict  # what step() would look at, and nobody needs
         with contextlib.redirect_stdout(None):  # it tells of each layout that it throws away
@@ -156,7 +156,7 @@ class BabyAIEnvironment(Environment):
         inside = self.inside
         self.done: int | None = None
         self.steps, self._won, self._over, self._given_up = 0, False, False, ''
-        self._limit = min(inside.max_steps, max(SHORTEST, 2 * LEVELS[task]))
+        self._limit = min(inside.max_steps, self.longest(task))
         # A rim as wide as the view reaches, so that no cell of it lies outside.
         self._codes = np.full((inside.width + 2 * SIDE, inside.height + 2 * SIDE), WALL)
         for place in np.ndindex(inside.width, inside.height):
@@ -164,6 +164,14 @@ class BabyAIEnvironment(Environment):
         self._seen = np.zeros(self._codes.shape, bool)
         self.explored = self._seen[SIDE:-SIDE, SIDE:-SIDE]
         return self._observation()
+
+    def identity(self, task: str) -> str:
+        """Return a task's name in Gymnasium's register."""
+        return _identity(task)
+
+    def longest(self, task: str) -> int:
+        """Return the steps after which an episode is over, unless the package's own are fewer."""
+        return max(SHORTEST, 2 * LEVELS[task])
 
     def step(self, values: Values) -> Observation:
         action, front = int(values['action'][0]), tuple(self.inside.front_pos)

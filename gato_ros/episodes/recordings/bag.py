@@ -24,7 +24,13 @@ from safetensors import SafetensorError
 
 import gato_ros
 from gato_ros.config import ConfigError
-from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, EpisodeWriter, Source
+from gato_ros.episodes.episode import (
+    HOLES,
+    SUFFIX,
+    EpisodeInfo,
+    EpisodeWriter,
+    Source,
+)
 from gato_ros.episodes.hindsight import labels
 from gato_ros.episodes.recordings.actors import PERSON, read_actors
 from gato_ros.episodes.recordings.alignment import Alignment, Skew
@@ -165,6 +171,7 @@ def import_bag(bag: Path, out: Path, robot: RobotSpec, task: str = '', sentence:
         version=gato_ros.__version__,
         extra={'bag': file.name, 'actions': recording.topic, 'in_hindsight': in_hindsight,
                'incomplete': len(demonstration.missing), 'others': others,
+               HOLES: _holes(robot, steps).tolist(),
                'skew': asdict(demonstration.skew)})
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -215,13 +222,17 @@ def _columns(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]
     return found | {robot.command_field: np.stack([command for _, command in steps])}
 
 
+def _holes(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]) -> np.ndarray:
+    """Return int64[n], the steps before which others are missing."""
+    stamps = np.array([observation.stamp_ns for observation, _ in steps])
+    return np.flatnonzero(np.diff(stamps) * 1e-9 > 1.5 / robot.rate_hz) + 1
+
+
 def _in_hindsight(robot: RobotSpec, steps: Sequence[tuple[Observation, np.ndarray]]
                   ) -> list[np.ndarray]:
     """Return labels float64[N] of all steps; nothing is looked up beyond a gap between them."""
-    stamps = np.array([observation.stamp_ns for observation, _ in steps])
-    starts = np.flatnonzero(np.diff(stamps) * 1e-9 > 1.5 / robot.rate_hz) + 1
     found: list[np.ndarray] = []
-    for part in np.split(np.arange(len(steps)), starts):
+    for part in np.split(np.arange(len(steps)), _holes(robot, steps)):
         seen = [steps[i][0].proprioception[POSITIONS] for i in part]
         found += list(labels(robot, np.array(seen, np.float64),
                              np.array([steps[i][1] for i in part])))

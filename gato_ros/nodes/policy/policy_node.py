@@ -228,12 +228,17 @@ class PolicyNode(ManagedNode):
         latency_ms = (time.monotonic() - snapshot.arrived_s) * 1e3
         self._statistics.add(latency_ms, skipped)
         self._window = policy.window.tokens
-        self._change(diagnostics.OK, 'answering')
+        if action.missing:
+            self._change(diagnostics.WARN, f'answering, {action.missing} timesteps are missing in '
+                         'what was seen before')
+        else:
+            self._change(diagnostics.OK, 'answering')
         self._timing.publish(String(data=json.dumps({
             'stamp_ns': action.stamp_ns, 'latency_ms': round(latency_ms, 3),
             'timing_ms': {name: round(value, 3) for name, value in (
                 ('convert', snapshot.convert_ms), *action.timing_ms.items())},
-            'tokens': np.asarray(action.tokens).tolist(), 'window': self._window})))
+            'tokens': np.asarray(action.tokens).tolist(), 'window': self._window,
+            'missing': action.missing})))
 
     def _stay(self, observation: Observation) -> None:
         """Propose to move nothing, for the prompt was not understood."""

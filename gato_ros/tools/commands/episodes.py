@@ -67,6 +67,9 @@ def collect(
         noise: Annotated[float, typer.Option(
             min=0, max=1, help='Largest noise of the action, share of full scale.')] = 0.2,
         randomise: Randomise = False,
+        disturb: Annotated[str, typer.Option(
+            help='The world of all episodes: rooms (tables, light, sizes as in real rooms), '
+                 'damping_half, or another disturbance of the domain.', show_default=False)] = '',
         policy: Annotated[Path | None, typer.Option(
             help='Checkpoint that acts while the expert labels.')] = None,
         policy_share: Annotated[float, typer.Option(
@@ -87,7 +90,8 @@ def collect(
     from gato_ros.domains.registry import find_tasks
     from gato_ros.training.collect import CollectSettings, collect
     settings = CollectSettings(out, episodes, tuple(find_tasks(task, robot)), robot, first_seed,
-                               noise, randomise=randomise, actor='person' if person else actor,
+                               noise, randomise=randomise, disturbance=disturb,
+                               actor='person' if person else actor,
                                policy=policy, policy_share=policy_share, workers=workers,
                                ray=ray)
     done = dict(progress(collect(settings), episodes))

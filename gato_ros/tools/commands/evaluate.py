@@ -32,9 +32,13 @@ def evaluate(
             '--board', help='The policy in every task that it knows, by domain, as shares of the '
                             "expert's score.")]
         = False,
-        suite: Annotated[bool, typer.Option(
-            '--suite', help='All six tasks of stacking instead: narrow to unseen shapes.')]
-        = False,
+        suite: Annotated[str, typer.Option(
+            help='stacking: its six tasks, narrow to unseen shapes; memory: what one timestep '
+                 'does not show, and the same weights held to one timestep beside it.',
+            show_default=False)] = '',
+        disturb: Annotated[list[str], typer.Option(
+            help='A disturbance of the world, untold, or all of them; beside the world as it is. '
+                 'Repeat it.')] = [],  # noqa: B006
         randomisation: Annotated[str, typer.Option(
             '--randomisation', '--looks', help='nominal, randomised or both.')] = 'nominal',
         actor: Annotated[list[str], typer.Option(
@@ -50,6 +54,8 @@ def evaluate(
         episodes: Annotated[int | None, typer.Option(
             min=1, help='Seeds of the split, for each; without it 200, on a board 50.')] = None,
         split: Annotated[str, typer.Option(help='test, or validation to choose by.')] = 'test',
+        window: Annotated[int | None, typer.Option(
+            min=1, help='Timesteps that the policy sees; without it the checkpoint says.')] = None,
         temperature: Annotated[float | None, typer.Option(
             min=0, help='Of the tokens; without it the checkpoint says.')] = None,
         robot: Robot = '',
@@ -63,13 +69,13 @@ def evaluate(
     """
     from gato_ros.domains.registry import DEFAULT, find_tasks
     if board:
-        if suite or prompts or actor or robot or randomisation != 'nominal':
-            raise ConfigError('--board is given beside --suite, --prompts, --actor, --robot or '
-                              '--randomisation, expected it alone: a board has the policy in the '
-                              'nominal worlds')
+        if suite or prompts or actor or robot or disturb or randomisation != 'nominal':
+            raise ConfigError('--board is given beside --suite, --prompts, --actor, --robot, '
+                              '--disturb or --randomisation, expected it alone: a board has the '
+                              'policy in the nominal worlds')
         _board(checkpoint, task, episodes, split, temperature, out, workers, ray, json_file)
         return
-    from gato_ros.evaluation.cast import ABLATION
+    from gato_ros.evaluation.cast import ABLATION, MEMORY
     from gato_ros.evaluation.evaluate import evaluate
     from gato_ros.evaluation.report import report, show
     from gato_ros.evaluation.suite import (
@@ -78,18 +84,36 @@ def evaluate(
         controls,
         parse_randomisation,
     )
+    from gato_ros.evaluation.tables import disturbed, memory
     from gato_ros.policy.checkpoint import SHIPPED
-    tasks = tuple(find_tasks((DEFAULT,) if suite else task or ('stack_wide',), robot))
+    if suite == 'memory':
+        task = task or list(memory.tasks())
+    elif suite:
+        if suite != DEFAULT:
+            raise ConfigError(f'--suite is {suite!r}, expected {DEFAULT} or memory')
+        task = [DEFAULT]
+    tasks = tuple(find_tasks(task or ('stack_wide',), robot))
     if wordings:
         _wordings(checkpoint or SHIPPED, tasks[0], episodes or QUOTABLE, split, robot, json_file)
         return
+    conditions = parse_randomisation(randomisation)
+    actors = ABLATION if prompts else MEMORY if suite == 'memory' else controls(tasks, robot)
+    if disturb:
+        if randomisation != 'nominal':
+            raise ConfigError(f'--disturb is given beside --randomisation {randomisation}, '
+                              'expected one of them: a disturbance is one thing that differs')
+        conditions, actors = disturbed.parse_disturbances(disturb, tasks), ('policy',)
     settings = EvaluateSettings(
-        checkpoint or SHIPPED, tasks,
-        parse_randomisation(randomisation),
-        tuple(actor) or (ABLATION if prompts else controls(tasks, robot)),
-        episodes or QUOTABLE, split, robot, temperature, out=out, workers=workers, ray=ray)
+        checkpoint or SHIPPED, tasks, conditions, tuple(actor) or actors,
+        episodes or QUOTABLE, split, robot, temperature, window, out=out, workers=workers, ray=ray)
     outcomes = list(progress(evaluate(settings), len(settings.jobs)))
     show(settings, outcomes)
+    if suite == 'memory':
+        print(memory.as_table(settings, outcomes))
+    if disturb:
+        rows = disturbed.rows_of(settings, outcomes)
+        print(disturbed.as_table(rows))
+        say(f'written: {disturbed.draw_plot(out / disturbed.PLOT, rows)}')
     write_json(report(settings, outcomes), json_file)
 
 

@@ -6,13 +6,14 @@ equal layout, so that nothing is padded. Each draw is a function of the generato
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gato_ros.domains.domain import Domain
-from gato_ros.episodes.episode import EpisodeError, EpisodeInfo, list_episodes, read_slice
+from gato_ros.episodes.episode import HOLES, EpisodeError, EpisodeInfo, list_episodes, read_slice
 from gato_ros.model.layout import SequenceLayout, sequence_layout
 from gato_ros.spec import TimestepSpec
 from gato_ros.tokens.sequence import TimestepTokenizer
@@ -120,8 +121,10 @@ class WindowSource:
         place = int(rng.integers(self._ends[-1]))
         number = int(np.searchsorted(self._ends, place, side='right'))
         offset = place - (int(self._ends[number - 1]) if number else 0)
-        return number, self._rows(number, offset % int(self._starts[number]),
-                                  self.settings.timesteps)
+        start = offset % int(self._starts[number])
+        if _torn(self.episodes[number][1], start, self.settings.timesteps):
+            return self._draw(rng)
+        return number, self._rows(number, start, self.settings.timesteps)
 
     def _prompt(self, rng: np.random.Generator, info: EpisodeInfo) -> np.ndarray:
         """Draw a demonstration of the same by the same source, by any where that one has none."""
@@ -189,7 +192,7 @@ def find_episodes(domain: Domain, settings: SourceSettings
     specs = {domain.specification(task).hash: (domain.task(task).body, domain.specification(task))
              for task in settings.tasks or domain.tasks or ('',)}
     found: dict[str, tuple[TimestepSpec, Found]] = {}
-    total, foreign = 0, ''
+    total, short, foreign = 0, 0, ''
     for folder in settings.folders:
         kept: dict[str, int] = {}
         for path, info in list_episodes(Path(folder)):
@@ -201,11 +204,17 @@ def find_episodes(domain: Domain, settings: SourceSettings
                            + f' in the domain {info.domain!r}' * bool(info.domain))
                 continue
             body, spec = specs[info.spec_hash]
+            short += info.length < settings.timesteps
             if not _serves(domain, settings, info):
                 continue
             kept[body] = kept.get(body, 0) + 1
             if not settings.episodes or kept[body] <= settings.episodes:
                 found.setdefault(body, (spec, []))[1].append((path, info))
+    if found and short:
+        warnings.warn(f'{short} of {total} episodes in {", ".join(settings.folders)} are '
+                      f'shorter than a sequence of {settings.timesteps} timesteps and are '
+                      'left out; lower timesteps in the training file, and they serve',
+                      stacklevel=2)
     if not found and foreign:
         raise EpisodeError(f'{foreign}, expected {", ".join(specs)} of {domain.name}; no episode '
                            f'in {", ".join(settings.folders)} has that')
@@ -219,8 +228,16 @@ def find_episodes(domain: Domain, settings: SourceSettings
 def _serves(domain: Domain, settings: SourceSettings, info: EpisodeInfo) -> bool:
     """Whether an episode may be learnt from; where a policy acted an expert labelled it all."""
     of_task = not settings.tasks or info.task in settings.tasks
-    return of_task and info.length >= settings.timesteps and (
+    whole = any(not _torn(info, start, settings.timesteps)
+                for start in range(info.length - settings.timesteps + 1))
+    return of_task and whole and (
         info.source == 'policy' or domain.usable(info.success, info.normalised))
+
+
+def _torn(info: EpisodeInfo, start: int, count: int) -> bool:
+    """Whether timesteps are missing among the ``count`` from ``start`` on."""
+    holes = info.extra.get(HOLES) or ()
+    return any(start < hole < start + count for hole in holes)
 
 
 def _told(info: EpisodeInfo) -> str:

@@ -1,0 +1,1 @@
+"""Tasks of the blocks' world that one timestep does not show: what counts was seen before."""

@@ -1,0 +1,1 @@
+"""Tables that compare conditions, rather than actors, of the same tasks."""
