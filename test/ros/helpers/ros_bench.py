@@ -21,7 +21,7 @@ from rclpy.node import Node
 from gato_ros.nodes import MODULES
 
 ROOT = Path(__file__).resolve().parents[3]
-# A busy machine is slow, and one that has no core left is far slower: GATO_PATIENCE=10 waits longer.
+# A busy machine is slow; GATO_PATIENCE=10 waits ten times as long, where no core is free.
 PATIENCE = float(os.environ.get('GATO_PATIENCE', '1'))
 TIMEOUT_S = 60.0 * PATIENCE  # for whatever should come
 LEAVE_S = 20.0 * PATIENCE  # until a process has ended
