@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from gato_ros.config import ConfigError
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.common.params import frame_prefix
 from gato_ros.robot import CameraSpec, RobotSpec
 from gato_ros.spec import Observation
 
@@ -31,6 +32,7 @@ class RobotTopics:
                     "transport, encoding, undistort, crop and rotate unset in the robot's YAML "
                     'file, or a file of its own for the simulation')
         self._robot = robot
+        self._prefix = frame_prefix(node)
         self._clock = node.create_publisher(Clock, '/clock', qos.CLOCK)
         self._joint_states = node.create_publisher(JointState, robot.joint_states_topic,
                                                    qos.SENSORS)
@@ -54,7 +56,7 @@ class RobotTopics:
         """Publish the clock, joint states and pictures of this moment."""
         self.publish_joints(env)
         for camera in self._robot.cameras:
-            frame = f'camera_{camera.name}_optical'
+            frame = self._prefix + camera.frame
             fovy = np.radians(env.world.model.camera(camera.name).fovy[0])
             info = convert.from_intrinsics(camera, fovy, observation.stamp_ns, frame)
             self._images[camera.name].publish(convert.from_image(
