@@ -10,7 +10,14 @@ from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.parameter_descriptions import ParameterValue
 
-from gato_ros.nodes.common.launching import arguments, ends_all, node, value
+from gato_ros.nodes.common.launching import (
+    VIEW,
+    arguments,
+    ends_all,
+    node,
+    value,
+    view,
+)
 
 ARGUMENTS = (
     ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path."),
@@ -26,6 +33,7 @@ ARGUMENTS = (
     ('cockpit', 'false', 'Serve the cockpit, whose address is printed: watch, take over, ask.',
      ['true', 'false']),
     ('viewer', 'false', "Show MuJoCo's window; needs a display.", ['true', 'false']),
+    VIEW,
 )
 
 
@@ -51,4 +59,5 @@ def generate_launch_description() -> LaunchDescription:
              remappings=[('proposed_effort', 'policy_effort')]),
         node('teleop', {'robot': value('robot'), **lock_step, 'web': True},
              condition=IfCondition(cockpit)),
+        view(describe=True),
     ])
