@@ -27,7 +27,7 @@ ARGUMENTS = (
     ('seeds', '[0, 1, 2]', 'One episode for each seed.'),
     ('mode', 'real_time', 'real_time: physics runs with the clock. lock_step: physics waits for '
      'each answer, so runs repeat exactly.', ['real_time', 'lock_step']),
-    ('scheduling', 'real_time', 'real_time: SCHED_RR where the system permits it, in real time; '
+    ('scheduling', 'ordinary', 'real_time: SCHED_RR where the system permits it, in real time; '
      'ordinary: as all other programs.', ['real_time', 'ordinary']),
     ('caption_s', '0.0', 'Seconds between captions of what the cameras see; 0: none.'),
     ('cockpit', 'false', 'Serve the cockpit, whose address is printed: watch, take over, ask.',

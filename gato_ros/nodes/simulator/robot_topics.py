@@ -33,7 +33,8 @@ class RobotTopics:
                     'file, or a file of its own for the simulation')
         self._robot = robot
         self._prefix = frame_prefix(node)
-        self._clock = node.create_publisher(Clock, '/clock', qos.CLOCK)
+        self._node = node
+        self._clock = node.create_publisher(Clock, 'clock', qos.CLOCK)
         self._joint_states = node.create_publisher(JointState, robot.joint_states_topic,
                                                    qos.SENSORS)
         self._images = {c.name: node.create_publisher(Image, c.topic, qos.SENSORS)
@@ -43,6 +44,16 @@ class RobotTopics:
         self._points = node.create_publisher(
             PointCloud2, _beside(robot.cameras[0], 'points'), qos.SENSORS) if points else None
         self._depth: Any = None
+
+    def rivals(self) -> str:
+        """Return who else keeps this clock, in one sentence; '' when nobody does."""
+        topic = self._clock.topic_name
+        found = self._node.get_publishers_info_by_topic(topic)
+        if len(found) < 2:
+            return ''
+        return (f'{len(found)} nodes publish on {topic}, expected this simulator alone: start '
+                'each in a namespace of its own (namespace:=left of sim.launch.py), behind which '
+                'its clock is /left/clock')
 
     def publish_joints(self, env: StackingEnv) -> None:
         """Publish the clock and the joint states of this moment."""

@@ -17,6 +17,7 @@ from gato_ros.nodes.common import qos
 from gato_ros.robot import load_robot
 
 ROBOT = load_robot('panda_sim')
+SINE = 0.479425538604203  # of half a radian
 # What a driver says: other links, a joint about y, and a finger that mimics.
 DRIVER = """<robot name="panda">
   <joint name="panda_joint1" type="revolute">
@@ -98,7 +99,7 @@ def test_frames_follow_the_joints_behind_a_namespace(bench: Bench, processes: Pr
     msg = JointState(name=['panda_joint1'], position=[1.0])
     until(lambda: joints.publish(msg) or moving, what='/tf')
     turned = {one.child_frame_id: one for one in moving[-1][1].transforms}
-    assert turned['left/panda_joint1_link'].transform.rotation.z == pytest.approx(0.479425538604203)  # the sine of 0.5
+    assert turned['left/panda_joint1_link'].transform.rotation.z == pytest.approx(SINE)
 
 
 def test_a_camera_on_no_frame_ends_the_node_with_a_sentence(processes: Processes,
