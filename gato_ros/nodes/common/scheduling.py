@@ -49,6 +49,12 @@ def take(node: Node, scheduling: str, priority: int, lock_step: bool) -> None:
     threading.Thread(target=_watch, args=(node, priority), name='share', daemon=True).start()
 
 
+def usable_cores(scheduling: str) -> int:
+    """Return how many cores the process may use: real_time leaves one to the others."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores - 1) if scheduling == 'real_time' else cores
+
+
 class Share:
     """How much of a core a process takes over the last WINDOW_S seconds.
 
