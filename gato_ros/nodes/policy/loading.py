@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gato_ros.config import ConfigError
-from gato_ros.nodes.policy.talker import Speaker
 from gato_ros.nodes.common.scheduling import usable_cores
+from gato_ros.nodes.policy.talker import Speaker
 from gato_ros.robot import RobotSpec
 from gato_ros.spec import Action, Observation
 from gato_ros.tokens.context import ContextWindow

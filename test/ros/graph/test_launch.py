@@ -69,7 +69,7 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         node: f'#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n'
         for node, module in MODULES.items()})
     (prefix / 'share' / 'gato_ros').mkdir()
-    for folder in ('launch', 'config', 'sim'):
+    for folder in ('launch', 'config', 'rviz', 'sim'):
         (prefix / 'share' / 'gato_ros' / folder).symlink_to(ROOT / folder)
     others = os.environ.get('AMENT_PREFIX_PATH', '')
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{others}'.strip(':'))
@@ -231,6 +231,7 @@ def test_a_robot_by_its_path_gets_its_own_controllers_and_cameras(
 
 @pytest.mark.parametrize(('arguments', 'sentence'), [
     (('robot:=nobody',), 'config/robots/nobody.yaml was found in none of'),
+    (('robot:=fr3', 'view:=rviz'), 'RViz is not started: the package rviz2 is not installed'),
     (('robot:=fr3', 'controllers:=none.yaml'), 'no controller is loaded: none.yaml'),
     (('robot:=fr3', 'devices:=side=/dev/video1'),
      'no camera is started: devices names side, expected NAME=DEVICE of front, wrist')])
