@@ -64,7 +64,8 @@ class FramesNode(Node):
         self._positions: dict[str, float] = {}
         self._sent_s = 0.0
         self._tf2 = self._package('tf2_msgs', '/tf and /tf_static')
-        self._markers = self._package('visualization_msgs', 'workspace')
+        self._markers = (self._package('visualization_msgs', 'workspace') if robot.workspace
+                         else None)
         if params.describe:
             arm = read_urdf(Path(params.urdf)) if params.urdf else None
             self._description = self.create_publisher(String, DESCRIPTION, qos.LATCHED)
@@ -126,7 +127,7 @@ class FramesNode(Node):
                 self._tf = self.create_publisher(kind, '/tf', qos.RECORD)
                 listen(self, JointState, self._robot.joint_states_topic,
                        partial(self._on_joints, frames, kind), qos.NEWEST)
-        if self._robot.workspace and self._markers is not None:
+        if self._markers is not None:
             self._box = self.create_publisher(self._markers.MarkerArray, 'workspace', qos.LATCHED)
             self._box.publish(self._workspace(frames, self._markers))
 
