@@ -10,8 +10,9 @@ from setuptools import find_packages, setup
 NAME = 'gato_ros'
 SHARE = os.path.join('share', NAME)
 # ROS 2 for machines without one; such wheels exist for x86-64 Linux only.
-WHEELS = ('builtin-interfaces', 'diagnostic-msgs', 'lifecycle-msgs', 'rcl-interfaces', 'rclpy',
-          'rmw-fastrtps-cpp', 'rosgraph-msgs', 'sensor-msgs', 'std-msgs', 'std-srvs')
+WHEELS = ('builtin-interfaces', 'diagnostic-msgs', 'geometry-msgs', 'lifecycle-msgs',
+          'rcl-interfaces', 'rclpy', 'rmw-fastrtps-cpp', 'rosgraph-msgs', 'sensor-msgs',
+          'std-msgs', 'std-srvs', 'visualization-msgs')
 # What each domain of other people's worlds needs; `make demo` needs none of them.
 DOMAINS = {
     'atari': ['ale-py>=0.11,<0.13', 'gymnasium>=1.2,<2'],
@@ -54,6 +55,7 @@ setup(
         (SHARE, ['package.xml']),
         (os.path.join(SHARE, 'launch'), sorted(glob('launch/*.launch.py'))),
         *tree('config'),
+        *tree('rviz'),
         *tree('sim'),
     ],
     install_requires=requirements(),
@@ -71,7 +73,8 @@ setup(
     entry_points={'console_scripts': [
         f'gato-ros = {NAME}.tools.cli:main',
         *(f'{node} = {NAME}.nodes.{room}.{node}:main'
-          for room, node in (('policy', 'player_node'), ('policy', 'policy_node'),
+          for room, node in (('frames', 'frames_node'),
+                             ('policy', 'player_node'), ('policy', 'policy_node'),
                              ('recorder', 'recorder_node'), ('safety', 'safety_node'),
                              ('simulator', 'sim_node'), ('simulator', 'world_node'),
                              ('teleoperation', 'teleop_node'))),

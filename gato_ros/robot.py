@@ -129,6 +129,20 @@ class TeleoperationSpec:
 
 
 @dataclass(frozen=True)
+class MountSpec:
+    """Where a camera's body is: x the way it looks, y to its left, z up (REP 103).
+
+    xyz   m;  rpy  roll, pitch and yaw about fixed axes, rad
+    link  what it is fixed to: '' the base, ``tool`` the end of ``kinematics``, or another frame of
+          the robot's description (descriptions/frames.py)
+    """
+
+    xyz: tuple[float, float, float]
+    rpy: tuple[float, float, float]
+    link: str = ''
+
+
+@dataclass(frozen=True)
 class CameraSpec:
     """One camera, and how its pictures become height x width pixels for the policy.
 
@@ -139,6 +153,7 @@ class CameraSpec:
     rotate     degrees clockwise, after crop
     resize     of another size than height x width: the largest ``centre`` part of its shape,
                ``pad`` all of it with black, ``stretch`` all of it, or ``never``, refused
+    mount      where it is, for tf and RViz alone; None: not known
 
     What is as it should be is left alone. No setting but height and width is in the timestep's
     specification, so none makes a checkpoint unusable.
@@ -157,6 +172,7 @@ class CameraSpec:
     crop: tuple[int, int, int, int] | None = None
     rotate: Literal[0, 90, 180, 270] = 0
     resize: Literal['centre', 'pad', 'stretch', 'never'] = 'centre'
+    mount: MountSpec | None = None
 
     def __post_init__(self) -> None:
         if self.crop is not None and (min(self.crop) < 0 or min(self.crop[2:]) < 1):
@@ -173,10 +189,15 @@ class CameraSpec:
         return f'{base.rpartition("/")[0]}/camera_info'
 
     @property
+    def frame(self) -> str:
+        """Its optical frame in tf: x to the right of the picture, y down, z into it."""
+        return f'camera_{self.name}_optical'
+
+    @property
     def finished(self) -> CameraSpec:
         """The same camera where its pictures are as the policy sees them: nothing is to do."""
         return CameraSpec(self.name, self.topic, self.height, self.width, self.max_age_s,
-                          resize='never')
+                          resize='never', mount=self.mount)
 
 
 @dataclass(frozen=True)

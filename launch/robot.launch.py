@@ -8,7 +8,6 @@ started by its own launch file; this one loads the controllers into it, inactive
 
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     IncludeLaunchDescription,
@@ -23,12 +22,15 @@ from launch_ros.substitutions import FindPackageShare
 
 from gato_ros.config import ConfigError, data_path, read_yaml
 from gato_ros.nodes.common.launching import (
+    VIEW,
     WITH_LAUNCH,
     arguments,
     ends_all,
     local_discovery,
+    needs,
     node,
     value,
+    view,
 )
 from gato_ros.robot import RobotSpec, load_robot
 
@@ -46,13 +48,14 @@ ARGUMENTS = (
      'already.', ['true', 'false']),
     ('devices', '', 'Which device is which camera, as NAME=DEVICE,NAME=DEVICE; without it '
      "/dev/video0, 2, 4 ... in the order of the robot's YAML file."),
+    VIEW,
 )
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; the rest depends on the robot."""
     return LaunchDescription([*arguments(ARGUMENTS), local_discovery(),
-                              OpaqueFunction(function=start)])
+                              OpaqueFunction(function=start), view(describe=False)])
 
 
 def start(context: LaunchContext) -> list:
@@ -108,7 +111,8 @@ def cameras(robot: RobotSpec, devices: str, namespace: str) -> list:
             topic = f'{namespace}/{topic}'
         folder, _, last = topic.rpartition('/')
         parameters = {'video_device': chosen.get(camera.name) or f'/dev/video{2 * number}',
-                      'output_encoding': 'rgb8'}
+                      'output_encoding': 'rgb8',
+                      'camera_frame_id': f'{namespace.strip("/")}/{camera.frame}'.lstrip('/')}
         if camera.crop is None:  # which counts in the pixels of the driver's own size
             parameters['image_size'] = [camera.width, camera.height]
         found.append(Node(
@@ -116,13 +120,3 @@ def cameras(robot: RobotSpec, devices: str, namespace: str) -> list:
             exec_name=f'{camera.name}_camera', namespace=folder, parameters=[parameters],
             remappings=[('image_raw', last)], output='screen', prefix=WITH_LAUNCH))
     return needs('v4l2_camera', 'no camera is started', *found) if found else []
-
-
-def needs(package: str, without: str, *actions: Node) -> list:
-    """Return actions of a package, or a sentence where it is not installed."""
-    try:
-        get_package_prefix(package)
-    except PackageNotFoundError:
-        return [LogInfo(msg=f'{without}: the package {package} is not installed, expected it from '
-                            f'apt (ros-$ROS_DISTRO-{package.replace("_", "-")})')]
-    return list(actions)

@@ -10,7 +10,14 @@ from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.parameter_descriptions import ParameterValue
 
-from gato_ros.nodes.common.launching import arguments, ends_all, node, value
+from gato_ros.nodes.common.launching import (
+    VIEW,
+    arguments,
+    ends_all,
+    node,
+    value,
+    view,
+)
 
 ARGUMENTS = (
     ('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path."),
@@ -20,12 +27,13 @@ ARGUMENTS = (
     ('seeds', '[0, 1, 2]', 'One episode for each seed.'),
     ('mode', 'real_time', 'real_time: physics runs with the clock. lock_step: physics waits for '
      'each answer, so runs repeat exactly.', ['real_time', 'lock_step']),
-    ('scheduling', 'real_time', 'real_time: SCHED_RR where the system permits it, in real time; '
+    ('scheduling', 'ordinary', 'real_time: SCHED_RR where the system permits it, in real time; '
      'ordinary: as all other programs.', ['real_time', 'ordinary']),
     ('caption_s', '0.0', 'Seconds between captions of what the cameras see; 0: none.'),
     ('cockpit', 'false', 'Serve the cockpit, whose address is printed: watch, take over, ask.',
      ['true', 'false']),
     ('viewer', 'false', "Show MuJoCo's window; needs a display.", ['true', 'false']),
+    VIEW,
 )
 
 
@@ -51,4 +59,5 @@ def generate_launch_description() -> LaunchDescription:
              remappings=[('proposed_effort', 'policy_effort')]),
         node('teleop', {'robot': value('robot'), **lock_step, 'web': True},
              condition=IfCondition(cockpit)),
+        view(describe=True),
     ])

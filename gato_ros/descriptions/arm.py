@@ -157,7 +157,7 @@ def chain_to(arm: Arm, tool: str) -> tuple[LinkSpec, ...]:
                                    'slides, expected a chain of joints that turn')
         pending = pending @ step.before
         if step.joint:
-            turn = frame(np.zeros(3), _z_to(step.axis))
+            turn = frame(np.zeros(3), z_to(step.axis))
             links.append(_link(pending @ turn, step.joint))
             pending = turn.T
         pending = pending @ step.after
@@ -177,7 +177,7 @@ def _way(arm: Arm, link: str) -> list[Step]:
     return way[::-1]
 
 
-def _z_to(axis: np.ndarray) -> np.ndarray:
+def z_to(axis: np.ndarray) -> np.ndarray:
     """Return the rotation float64[3, 3] with the least turn that takes z to ``axis``."""
     if axis[2] > 1 - SMALL:
         return np.eye(3)
@@ -188,8 +188,8 @@ def _z_to(axis: np.ndarray) -> np.ndarray:
                      [-x * y / (1 + z), 1 - y * y / (1 + z), y], [-x, -y, z]])
 
 
-def _link(placed: np.ndarray, joint: str) -> LinkSpec:
-    rotation = placed[:3, :3]
+def rpy_of(rotation: np.ndarray) -> tuple[float, float, float]:
+    """Return roll, pitch and yaw about fixed axes of a rotation float64[3, 3]."""
     pitch = math.atan2(-rotation[2, 0], math.hypot(rotation[0, 0], rotation[1, 0]))
     if math.hypot(rotation[0, 0], rotation[1, 0]) > 1e-7:
         roll = math.atan2(rotation[2, 1], rotation[2, 2])
@@ -197,8 +197,13 @@ def _link(placed: np.ndarray, joint: str) -> LinkSpec:
     else:  # the first and the last turn have one axis
         roll, yaw = 0.0, math.atan2(-rotation[0, 1], rotation[1, 1])
     assert np.allclose(rpy_matrix(roll, pitch, yaw), rotation, atol=1e-6)
+    return roll, pitch, yaw
+
+
+def _link(placed: np.ndarray, joint: str) -> LinkSpec:
+    roll, pitch, yaw = (_rounded(v) for v in rpy_of(placed[:3, :3]))
     x, y, z = (_rounded(v) for v in placed[:3, 3])
-    return LinkSpec((x, y, z), (_rounded(roll), _rounded(pitch), _rounded(yaw)), joint)
+    return LinkSpec((x, y, z), (roll, pitch, yaw), joint)
 
 
 def _rounded(value: float) -> float:

@@ -30,10 +30,14 @@ def read_urdf(path: Path, without: Collection[str] = ()) -> Arm:
     Raises DescriptionError for what cannot be a robot here: joints that float, lie in a plane or
     mimic others, names that cannot be used, and all that read_root refuses.
     """
-    root, where = read_root(path, 'robot'), str(path)
+    return arm_of(read_root(path, 'robot'), str(path), without)
+
+
+def arm_of(root: Element, where: str, without: Collection[str] = ()) -> Arm:
+    """Return the arm that a URDF's root element describes; raises as read_urdf."""
     if any(element.tag.startswith('xacro:') for element in root.iter()):
-        raise DescriptionError(f'{where} holds xacro macros, expected what `xacro {path.name}` '
-                               'makes of them')
+        raise DescriptionError(f'{where} holds xacro macros, expected what '
+                               f'`xacro {Path(where).name}` makes of them')
     joints, steps = [], {}
     known = {joint.get('name') for joint in root.findall('joint')}
     for name in without:

@@ -8,6 +8,6 @@ os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 # Every node's module, as setup.py installs it.
 MODULES = {node: f'gato_ros.nodes.{room}.{node}' for room, node in (
-    ('policy', 'player_node'), ('policy', 'policy_node'), ('recorder', 'recorder_node'),
-    ('safety', 'safety_node'), ('simulator', 'sim_node'), ('simulator', 'world_node'),
-    ('teleoperation', 'teleop_node'))}
+    ('frames', 'frames_node'), ('policy', 'player_node'), ('policy', 'policy_node'),
+    ('recorder', 'recorder_node'), ('safety', 'safety_node'), ('simulator', 'sim_node'),
+    ('simulator', 'world_node'), ('teleoperation', 'teleop_node'))}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import mujoco
 import numpy as np
 import pytest
 
 from gato_ros.config import ConfigError
+from gato_ros.descriptions.frames import Frames
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.expert import Expert
 from gato_ros.domains.stacking.tasks import load_task
@@ -174,3 +176,24 @@ def test_targets_agree_with_the_physics(make_env):
                                targets['red_position'])
     assert all(v.dtype == np.float64 for v in targets.values())
     assert Expert(env).desired.shape == (8,)
+
+
+def test_the_robots_file_says_where_its_cameras_are(make_env, robot):
+    """As MuJoCo has them: along -z, y up. tf's optical frame: along z, y down."""
+    env = make_env('stack_wide')
+    env.reset(3)
+    frames = Frames(robot)
+    placed = {one.child: one for one in (*frames.fixed, *frames.moving(
+        dict(zip(robot.joint_names, env.world.joint_positions, strict=True))))}
+    for camera in robot.cameras:
+        found, name = np.eye(4), camera.frame
+        while name != frames.root:
+            one = placed[name]
+            turn = np.empty(9)
+            mujoco.mju_quat2Mat(turn, np.array([one.quaternion[3], *one.quaternion[:3]]))
+            step = np.eye(4)
+            step[:3, :3], step[:3, 3] = turn.reshape(3, 3), one.xyz
+            found, name = step @ found, one.parent
+        seen = env.world.data.camera(camera.name)
+        assert np.allclose(found[:3, 3], seen.xpos, atol=1e-4)
+        assert np.allclose(found[:3, :3], seen.xmat.reshape(3, 3) * [1, -1, -1], atol=1e-3)

@@ -9,6 +9,7 @@ IMAGE, CAMERA_INFO = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 JOINTS, COMMAND = 'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray'
 WORDS, DIAGNOSTICS = 'std_msgs/msg/String', 'diagnostic_msgs/msg/DiagnosticArray'
+FRAMES = 'tf2_msgs/msg/TFMessage'
 STAMPED = (IMAGE, COMPRESSED, CAMERA_INFO, JOINTS, DIAGNOSTICS)  # they begin with a header
 
 _LINE = '=' * 80
@@ -78,4 +79,16 @@ diagnostic_msgs/KeyValue[] values
 """, diagnostic_msgs__KeyValue="""string key
 string value
 """),
+    FRAMES: _whole('geometry_msgs/TransformStamped[] transforms\n',
+                   geometry_msgs__TransformStamped="""std_msgs/Header header
+string child_frame_id
+geometry_msgs/Transform transform
+""", geometry_msgs__Transform="""geometry_msgs/Vector3 translation
+geometry_msgs/Quaternion rotation
+""", geometry_msgs__Vector3='float64 x\nfloat64 y\nfloat64 z\n',
+                   geometry_msgs__Quaternion="""float64 x 0
+float64 y 0
+float64 z 0
+float64 w 1
+""", std_msgs__Header=_HEADER, builtin_interfaces__Time=_TIME),
 }

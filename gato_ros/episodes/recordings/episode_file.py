@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mcap.well_known import MessageEncoding, SchemaEncoding
@@ -31,6 +32,7 @@ METADATA = 'gato_ros'
 CHUNK_BYTES = 1 << 20
 SYNC_S = 1.0
 LIBRARY = 'gato_ros'
+OFFERED = 'offered_qos_profiles'  # rosbag2's key beside a channel
 
 
 class RecordError(ConfigError):
@@ -42,16 +44,17 @@ class EpisodeFile:
 
     topics  topic -> type of what may be written; those without a message leave no trace
     about   what is known at the start, kept even when the end never comes
+    offers  topic -> how its publishers offer it (rosbag2.py), as known at its first message
     ending  of its name until it is saved; PART alone is ever recovered, and never written over
 
     Raises RecordError when the file cannot be written, here and later.
     """
 
     def __init__(self, file: Path, topics: Mapping[str, str], about: Mapping[str, str],
-                 ending: str = PART) -> None:
+                 ending: str = PART, offers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.file, self._part = file, file.with_name(file.name + ending)
         self.messages = self.bytes = 0
-        self._topics = dict(topics)
+        self._topics, self._offers = dict(topics), offers
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
         self._synced_s = time.monotonic()
@@ -104,8 +107,9 @@ class EpisodeFile:
         if kind not in self._schemas:
             self._schemas[kind] = self._writer.register_schema(
                 kind, SchemaEncoding.ROS2, DEFINITIONS[kind].encode())
+        offered = {OFFERED: self._offers[topic]} if topic in self._offers else {}
         return self._writer.register_channel(f'/{topic.strip("/")}', MessageEncoding.CDR,
-                                             self._schemas[kind])
+                                             self._schemas[kind], offered)
 
     def sync(self) -> None:
         """End the chunk and wait until the disk has it."""

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from mcap.records import Channel, Message, Metadata, Schema, Statistics
 from mcap_ros2.decoder import DecoderFactory
 
-from gato_ros.episodes.recordings.chunks import LARGEST_CHUNK
 from gato_ros.episodes.recordings.definitions import (
     CAMERA_INFO,
     COMMAND,
@@ -28,7 +27,7 @@ from gato_ros.episodes.recordings.definitions import (
     WORDS,
 )
 from gato_ros.episodes.recordings.episode_file import METADATA
-from gato_ros.episodes.recordings.records import Fault, records
+from gato_ros.episodes.recordings.records import LARGEST_CHUNK, Fault, records
 from gato_ros.untrusted import MIB, open_file, plain
 
 ZSTD, LZ4 = b'\x28\xb5\x2f\xfd', b'\x04\x22\x4d\x18'

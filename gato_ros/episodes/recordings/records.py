@@ -22,12 +22,14 @@ from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, DataEnd, Message, Metadata, Schema, Statistics
 
-from gato_ros.episodes.recordings.chunks import LARGEST_CHUNK, LARGEST_RATIO, unpacking_fault
 from gato_ros.untrusted import MIB
 
 MAGIC = b'\x89MCAP0\r\n'
 SMALL = {Opcode.SCHEMA: Schema, Opcode.CHANNEL: Channel, Opcode.METADATA: Metadata,
          Opcode.STATISTICS: Statistics, Opcode.DATA_END: DataEnd}
+LARGEST_CHUNK = 1 << 28  # bytes, unpacked
+LZ4_RATIO = 255  # no format packs more into a byte
+LARGEST_RATIO = 400  # of a whole file, unpacked to packed; empty pictures reach half of it
 LARGEST_RECORD = MIB  # bytes of one of these
 LARGEST_FILE = 16 << 30  # bytes
 NAMES = 1000  # channels, schemas
@@ -176,3 +178,26 @@ def _inside(data: bytes, place: int, budget: _Budget) -> Iterator[Record]:
                                         and length <= LARGEST_RECORD):
             yield _parse(opcode, bytes(view[at:at + length]), place, budget)
         at += length
+
+
+def unpacking_fault(compression: str, data: bytes, said: int) -> str:
+    """Return why a chunk must not be unpacked, '' when it may.
+
+    data  as it is packed;  said  how many bytes the chunk says that it holds
+    """
+    size = said
+    if compression == 'zstd':
+        size = max(said, _of_zstd(data))
+    elif compression == 'lz4' and LZ4_RATIO * len(data) > LARGEST_CHUNK:
+        unpacked = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=LARGEST_CHUNK + 1)
+        size = max(said, len(unpacked))
+    if size <= LARGEST_CHUNK:
+        return ''
+    return f'a chunk holds {size} bytes or more, expected at most {LARGEST_CHUNK}'
+
+
+def _of_zstd(data: bytes) -> int:
+    try:
+        return zstandard.frame_content_size(data)  # -1: it does not say
+    except zstandard.ZstdError:
+        return 0  # unpacking will say what is wrong

@@ -21,7 +21,6 @@ import zstandard
 from mcap.records import Channel, DataEnd, Message, Metadata, Schema
 from mcap.writer import CompressionType, Writer
 
-from gato_ros.episodes.recordings.chunks import LARGEST_CHUNK, LARGEST_RATIO
 from gato_ros.episodes.recordings.episode_file import (
     CHUNK_BYTES,
     LIBRARY,
@@ -29,7 +28,14 @@ from gato_ros.episodes.recordings.episode_file import (
     PART,
 )
 from gato_ros.episodes.recordings.mcap_file import OTHERS, BagError, packed
-from gato_ros.episodes.recordings.records import MAGIC, Fault, Record, records
+from gato_ros.episodes.recordings.records import (
+    LARGEST_CHUNK,
+    LARGEST_RATIO,
+    MAGIC,
+    Fault,
+    Record,
+    records,
+)
 from gato_ros.files import ASIDE, remove, rename
 from gato_ros.untrusted import open_file
 

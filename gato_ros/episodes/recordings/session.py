@@ -27,6 +27,7 @@ from gato_ros.episodes.recordings.recover import Recovered, recover_folder
 from gato_ros.episodes.recordings.rhythm import Rhythm, judge
 from gato_ros.episodes.recordings.topics import (
     ACTIONS,
+    LATCHED,
     PROMPT,
     concerns,
     observed,
@@ -37,6 +38,7 @@ from gato_ros.episodes.recordings.topics import (
 from gato_ros.robot import RobotSpec
 
 MB = 1_000_000
+MOST_HELD = 16  # messages of a latched topic
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,21 @@ class Session:
 
     about        what every file says about itself, beside robot, versions, task and times
     min_free_mb  of the disk, below which nothing is begun and what is open is saved
+    offers       topic -> how its publishers offer it, for rosbag2; whoever listens fills it in
 
     Raises RecordError when the folder cannot be used.
     """
 
     def __init__(self, robot: RobotSpec, folder: Path, about: Mapping[str, str],
-                 min_free_mb: int = 1000) -> None:
+                 min_free_mb: int = 1000, offers: Mapping[str, str] | None = None) -> None:
         self.robot, self.folder = robot, folder
         self.take: EpisodeFile | None = None
         self.lost: Counter[str] = Counter()
         self._about, self._min_free = dict(about), min_free_mb * MB
         self._topics, self._observed = recorded(robot), observed(robot)
         self._disorder_ns = max(1, round(robot.disorder_s * 1e9))
-        self._prompt: bytes | None = None
+        self._offers = {} if offers is None else offers
+        self._held: dict[str, list[bytes]] = {}  # topic -> what was said before, and holds
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,12 +105,13 @@ class Session:
             {**self._about, 'version': gato_ros.__version__, 'robot': self.robot.name,
              'spec_hash': self.robot.timestep().hash,
              'robot_spec': json.dumps(to_dict(self.robot)), 'task': task, 'sentence': sentence,
-             'began': began.isoformat(), **about})
+             'began': began.isoformat(), **about}, offers=self._offers)
         self.lost.clear()
         self._stamps: dict[str, list[int]] = {topic: [] for topic in self._observed}
         self._sequence: dict[str, int] = {}
-        if self._prompt is not None:  # it was said before, and holds
-            self.take.write(PROMPT, time.time_ns(), self._prompt)
+        for topic, messages in self._held.items():
+            for data in messages:
+                self.take.write(topic, time.time_ns(), data)
         return self.take.file
 
     def write(self, topic: str, log_ns: int, data: bytes, publish_ns: int | None = None,
@@ -119,7 +124,10 @@ class Session:
         no such message.
         """
         if topic == PROMPT:
-            self._prompt = data
+            self._held[topic] = [data]
+        elif topic in LATCHED:  # of several publishers, each says its part
+            others = [held for held in self._held.get(topic, []) if held != data]
+            self._held[topic] = [*others, data][-MOST_HELD:]
         if self.take is None:
             return ''
         if topic in self._stamps:

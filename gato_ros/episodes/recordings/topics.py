@@ -16,6 +16,7 @@ from gato_ros.episodes.recordings.definitions import (
     COMMAND,
     COMPRESSED,
     DIAGNOSTICS,
+    FRAMES,
     IMAGE,
     JOINTS,
     WORDS,
@@ -27,6 +28,9 @@ ACTIONS = ('sent_effort', 'proposed_effort')  # the first that was recorded is t
 FINISHED = {'pictures': 'finished'}  # noted in a file whose pictures are what the policy sees
 PROMPT, MARK, EPISODE = 'prompt', 'recorder/mark', 'sim/episode'
 TIMING = 'policy/timing'  # whatever the policy's node is called
+DESCRIPTION = 'robot_description'
+# Said once, and to hold from then on: every recording begins with what was said last.
+LATCHED = (DESCRIPTION, '/tf_static')
 
 
 def finished(robot: RobotSpec, about: Mapping[str, str]) -> RobotSpec:
@@ -51,8 +55,8 @@ def recorded(robot: RobotSpec) -> dict[str, str]:
     """Return topic -> type of all that is recorded; a name without a slash is relative."""
     infos = {camera.info_topic: CAMERA_INFO for camera in robot.cameras}
     return (observed(robot) | infos | dict.fromkeys(robot.controllers.values(), COMMAND)
-            | dict.fromkeys((PROMPT, MARK, EPISODE, TIMING), WORDS)
-            | {'/diagnostics': DIAGNOSTICS})
+            | dict.fromkeys((PROMPT, MARK, EPISODE, TIMING, DESCRIPTION), WORDS)
+            | {'/diagnostics': DIAGNOSTICS, '/tf': FRAMES, '/tf_static': FRAMES})
 
 
 def features(robot: RobotSpec) -> dict[str, str]:

@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext
 from launch.actions import (
     DeclareLaunchArgument,
+    LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
@@ -20,6 +22,8 @@ from launch.actions import (
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from gato_ros.config import data_path
 
 # On SIGTERM launch ends at once and leaves its processes alone (so it says itself), and when it
 # is killed it can do nothing. So Linux tells each process that launch, its parent, is gone.
@@ -50,6 +54,41 @@ def node(name: str, parameters: Mapping[str, Any], managed: bool = False,
         package='gato_ros', executable=f'{name}_node', exec_name=f'{name}_node',
         namespace=LaunchConfiguration('namespace'), output='screen', emulate_tty=True,
         prefix=WITH_LAUNCH, parameters=[dict(parameters)], **options)
+
+
+VIEW = ('view', 'none', 'What is shown. frames: robot_description, /tf with the cameras, efforts '
+        'as wrenches, the workspace; rviz: these in RViz; none.', ['none', 'frames', 'rviz'])
+
+
+def view(describe: bool) -> OpaqueFunction:
+    """Return what the argument ``view`` asks for.
+
+    describe  False where the robot's own driver publishes robot_description
+    """
+    def start(context: LaunchContext) -> list:
+        chosen, namespace = (LaunchConfiguration(name).perform(context)
+                             for name in ('view', 'namespace'))
+        if chosen == 'none':
+            return []
+        frames = node('frames', {'robot': value('robot'), 'describe': describe})
+        if chosen == 'frames':
+            return [frames]
+        fixed = f'{namespace.strip("/")}/base'.lstrip('/')
+        return [frames, *needs('rviz2', 'RViz is not started', Node(
+            package='rviz2', executable='rviz2', exec_name='rviz2', namespace=namespace,
+            output='screen', prefix=WITH_LAUNCH,
+            arguments=['-d', str(data_path('rviz', 'gato.rviz')), '-f', fixed]))]
+    return OpaqueFunction(function=start)
+
+
+def needs(package: str, without: str, *actions: Node) -> list:
+    """Return actions of a package, or a sentence where it is not installed."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return [LogInfo(msg=f'{without}: the package {package} is not installed, expected it from '
+                            f'apt (ros-$ROS_DISTRO-{package.replace("_", "-")})')]
+    return list(actions)
 
 
 def ends_all(reason: str) -> OpaqueFunction:

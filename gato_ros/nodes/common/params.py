@@ -34,6 +34,11 @@ class Param:
 ROBOT = Param('robot', 'panda_sim', "The robot: a name in config/robots or a YAML file's path.")
 
 
+def frame_prefix(node: Node) -> str:
+    """Return what frames begin with behind a namespace: ``left/``, or '' without one."""
+    return f'{node.get_namespace()}/'.lstrip('/')
+
+
 def declare(node: Node, table: Sequence[Param]) -> SimpleNamespace:
     """Declare the table's parameters on ``node`` and return their values by name.
 

@@ -25,6 +25,8 @@ EVENTS = _profile(10, ReliabilityPolicy.RELIABLE)
 RECORD = _profile(1000, ReliabilityPolicy.RELIABLE)
 # The episodes and how they ended: a late joiner must get them too.
 EPISODES = _profile(10, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+# What is said once: late joiners get the last word.
+LATCHED = _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 # /clock: nodes ask for best effort, recorders for more; this serves both.
 CLOCK = _profile(1, ReliabilityPolicy.RELIABLE)
 # The prompt: volatile, so that a plain `ros2 topic pub` is heard as well as a latched publisher.

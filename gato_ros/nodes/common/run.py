@@ -16,6 +16,7 @@ from rclpy.node import Node
 
 from gato_ros.config import ConfigError
 
+LOOK_S = 0.2  # between two looks at whether the process is to end
 PATIENCE_S = 1.0  # with work that does not end when it is told to; twice in a node's end
 
 
@@ -42,7 +43,10 @@ def run(build: Callable[[], Node], args: list[str] | None = None) -> int:
         node = build()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        # Not `spin`: a signal wakes the executor just before it ends the context, and one that
+        # looked in between would wait for ever.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=LOOK_S)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except ConfigError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gato_ros.config import ConfigError
+from gato_ros.nodes.common.scheduling import usable_cores
 from gato_ros.nodes.policy.talker import Speaker
 from gato_ros.robot import RobotSpec
 from gato_ros.spec import Action, Observation
@@ -65,12 +65,11 @@ def open_checkpoint(params: SimpleNamespace) -> Checkpoint:
 
     from gato_ros.policy.checkpoint import SHIPPED, CheckpointError, load_checkpoint
 
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores(getattr(params, 'scheduling', 'ordinary'))
     if params.threads > cores:  # measured: two that share a core take 1.8 times as long as one
         raise ConfigError(f'threads is {params.threads}, expected at most {cores}: the cores that '
                           'this process may use (parameter threads of the policy node)')
-    if params.threads:
-        torch.set_num_threads(params.threads)
+    torch.set_num_threads(params.threads or min(cores, torch.get_num_threads()))
     try:
         return load_checkpoint(params.checkpoint or SHIPPED, device=params.device)
     except CheckpointError as error:

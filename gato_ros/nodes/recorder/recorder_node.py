@@ -74,7 +74,8 @@ class RecorderNode(Node):
         robot = load_robot(params.robot)
         about = {'source': params.source, 'ros': os.environ.get('ROS_DISTRO', ''),
                  'parameters': json.dumps(vars(params))}
-        self._session = Session(robot, Path(params.folder), about, params.min_free_mb)
+        offers: dict[str, str] = {}
+        self._session = Session(robot, Path(params.folder), about, params.min_free_mb, offers)
         for done in self._session.recover():
             self.get_logger().warning(
                 f'{done.source.name} was left open: {done.messages} messages recovered, '
@@ -85,7 +86,7 @@ class RecorderNode(Node):
         self._waiting, self._lock = 0, threading.Lock()
         self._ticked_s = self._started_s = 0.0
         self._diagnostics = diagnostics.Diagnostics(self, 'recorder', robot.name)
-        self._listening = Listening(self, recorded(robot), self._hear)
+        self._listening = Listening(self, recorded(robot), self._hear, offers)
         self.create_service(Trigger, '~/start', self._on_start)
         self.create_service(SetBool, '~/save', self._on_save)
         self.create_service(Trigger, '~/discard', self._on_discard)

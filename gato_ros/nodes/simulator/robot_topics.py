@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from gato_ros.config import ConfigError
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.nodes.common import convert, qos
+from gato_ros.nodes.common.params import frame_prefix
 from gato_ros.robot import CameraSpec, RobotSpec
 from gato_ros.spec import Observation
 
@@ -31,7 +32,9 @@ class RobotTopics:
                     "transport, encoding, undistort, crop and rotate unset in the robot's YAML "
                     'file, or a file of its own for the simulation')
         self._robot = robot
-        self._clock = node.create_publisher(Clock, '/clock', qos.CLOCK)
+        self._prefix = frame_prefix(node)
+        self._node = node
+        self._clock = node.create_publisher(Clock, 'clock', qos.CLOCK)
         self._joint_states = node.create_publisher(JointState, robot.joint_states_topic,
                                                    qos.SENSORS)
         self._images = {c.name: node.create_publisher(Image, c.topic, qos.SENSORS)
@@ -41,6 +44,16 @@ class RobotTopics:
         self._points = node.create_publisher(
             PointCloud2, _beside(robot.cameras[0], 'points'), qos.SENSORS) if points else None
         self._depth: Any = None
+
+    def rivals(self) -> str:
+        """Return who else keeps this clock, in one sentence; '' when nobody does."""
+        topic = self._clock.topic_name
+        found = self._node.get_publishers_info_by_topic(topic)
+        if len(found) < 2:
+            return ''
+        return (f'{len(found)} nodes publish on {topic}, expected this simulator alone: start '
+                'each in a namespace of its own (namespace:=left of sim.launch.py), behind which '
+                'its clock is /left/clock')
 
     def publish_joints(self, env: StackingEnv) -> None:
         """Publish the clock and the joint states of this moment."""
@@ -54,7 +67,7 @@ class RobotTopics:
         """Publish the clock, joint states and pictures of this moment."""
         self.publish_joints(env)
         for camera in self._robot.cameras:
-            frame = f'camera_{camera.name}_optical'
+            frame = self._prefix + camera.frame
             fovy = np.radians(env.world.model.camera(camera.name).fovy[0])
             info = convert.from_intrinsics(camera, fovy, observation.stamp_ns, frame)
             self._images[camera.name].publish(convert.from_image(

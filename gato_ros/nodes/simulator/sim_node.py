@@ -2,7 +2,7 @@
 
     in   each controller's command topic        real_time: the newest values act
          sent_effort                            lock_step: the answer to one observation acts
-    out  joint_states, cameras with camera_info, /clock
+    out  joint_states, cameras with camera_info, clock (behind a namespace /NAMESPACE/clock)
          camera/front/points                    PointCloud2, with point_cloud
          sim/episode                            String, JSON: seed, task, status, failure, ...
     srv  ~/next (Trigger), with on_request      the next scene
@@ -157,6 +157,8 @@ class SimNode(Node):
         effort = np.zeros(len(self._robot.joints))
         if self._params.wait or self._lock_step:
             effort = self._answer(observation)
+        if rivals := self._topics.rivals():
+            self.get_logger().error(rivals)
         started, steps, said = time.monotonic(), 0, False
         while self._running() and not self._over():
             if self._lock_step:

@@ -5,14 +5,13 @@
     (nodes/common/world_messages.py says what they hold)
 
 The world stands still until a timestep has been answered, and is never faster than ``rate_hz``: an
-episode is the same as in ``gato-ros play``. With ``web`` the process serves the page Arcade.
+episode is the same as in ``gato-ros play``.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
 import sys
 import threading
 import time
@@ -210,8 +209,7 @@ class WorldNode(Node):
 
 
 def main() -> int:
-    """Run the node's process; what it writes is for its user alone: it tells the page's token."""
-    os.umask(0o077)
+    """Run the node's process."""
     return run(WorldNode)
 
 

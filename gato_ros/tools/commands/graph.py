@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gato_ros.tools.console import Checkpoint, Json, Out, Robot, Task, write_json
+
+
+class Scheduling(str, Enum):
+    """How the system treats the nodes."""
+
+    ordinary, real_time = 'ordinary', 'real_time'
+
+
+Scheduled = Annotated[Scheduling, typer.Option(
+    help='real_time: before all other programs, where this user may; they keep one core.')]
 
 
 def demo(
@@ -23,12 +34,14 @@ def demo(
             'over; real_time only.')] = True,
         host: Annotated[str, typer.Option(
             help='Address of the page, which is printed with its token.')] = '127.0.0.1',
+        scheduling: Scheduled = Scheduling.ordinary,
         out: Out = Path('out/demo'),
         json_file: Json = None) -> None:
     """Run the whole ROS graph as processes: simulator, safety node, policy node, cockpit."""
     from gato_ros.tools.graph.demo import run_demo
     write_json(run_demo(episodes, seed or None, checkpoint, task, out, mode,
-                        cockpit=host if cockpit and mode == 'real_time' else ''), json_file)
+                        cockpit=host if cockpit and mode == 'real_time' else '',
+                        scheduling=scheduling.value), json_file)
 
 
 def teleop(
@@ -50,6 +63,8 @@ def teleop(
         demos: Annotated[Path, typer.Option(
             help='Folder whose demonstrations the page offers as prompts; with --sim '
                  'recordings go there.')] = Path('demos'),
+        scheduling: Annotated[Scheduling, typer.Option(
+            help='With --sim: as of demo.')] = Scheduling.ordinary,
         robot: Robot = 'panda_sim') -> None:
     """Move the arm through the gate: by keyboard here, in a page, or by gamepad."""
     parameters: dict[str, object] = {
@@ -58,6 +73,7 @@ def teleop(
     if sim:
         from gato_ros.domains.stacking.tasks import load_task
         from gato_ros.tools.graph.simulate import simulate
-        simulate(parameters, load_task(task).name, checkpoint, Path('out/teleop/log'))
+        simulate(parameters, load_task(task).name, checkpoint, Path('out/teleop/log'),
+                 scheduling.value)
     from gato_ros.nodes.teleoperation.teleoperate import teleoperate
     raise typer.Exit(teleoperate(not web and not gamepad and sys.stdin.isatty(), parameters))

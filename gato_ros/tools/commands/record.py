@@ -99,6 +99,13 @@ def trim(file: File, out: Annotated[Path, typer.Option(help='The new file.')],
 
 
 @app.command()
+def bag(file: File, out: Annotated[Path, typer.Option(help='The new folder.')]) -> None:
+    """Make a folder as `ros2 bag record` leaves one, with metadata.yaml; the file stays."""
+    from gato_ros.episodes.recordings.rosbag2 import write_folder
+    say(f'written: {write_folder(file, out)}')
+
+
+@app.command()
 def replay(file: File,
            what: Annotated[str, typer.Option(
                help='sensors: as the robot published them. actions: what was sent, as proposals '

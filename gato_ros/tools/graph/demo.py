@@ -28,12 +28,14 @@ ROBOT = 'panda_sim'
 def run_demo(episodes: int = 3, seeds: Sequence[int] | None = None,
              checkpoint: str | Path | None = None, task: str = 'stack_wide',
              out: str | Path = 'out/demo', mode: str = 'real_time',
-             time_limit_s: float = 0.0, cockpit: str = '') -> dict[str, Any]:
+             time_limit_s: float = 0.0, cockpit: str = '',
+             scheduling: str = 'ordinary') -> dict[str, Any]:
     """Run ``episodes`` (or one for each of ``seeds``), and return what summary.json holds.
 
     checkpoint    folder; None: the shipped one
     mode          'real_time', or 'lock_step': physics waits for each answer
     time_limit_s  of an episode; 0: the task's
+    scheduling    of the nodes, ordinary or real_time
     cockpit       address at which the page is served, such as 127.0.0.1; '': no page
 
     Raises GraphError when a process ends too early or nothing happens for two minutes.
@@ -55,7 +57,7 @@ def run_demo(episodes: int = 3, seeds: Sequence[int] | None = None,
         'safety': {'lock_step': lock_step, 'simulation': 'true', 'publish_hz': 100.0},
         'policy': {'lock_step': lock_step, 'autostart': 'true', 'prompt': json.dumps(prompt)}}
     for name in TIMELY:
-        nodes[name]['scheduling'] = 'real_time'
+        nodes[name]['scheduling'] = scheduling
     if checkpoint is not None:
         nodes['policy']['checkpoint'] = json.dumps(str(checkpoint))
     remap = {'policy': {'proposed_effort': 'policy_effort'}} if cockpit else {}

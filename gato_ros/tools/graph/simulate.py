@@ -17,11 +17,13 @@ from gato_ros.tools.graph.children import TIMELY, Children
 FIRST_SEED = 200_000  # of the scenes: none of those by which checkpoints are judged
 
 
-def simulate(teleop: dict[str, object], task: str, checkpoint: Path | None, logs: Path) -> None:
+def simulate(teleop: dict[str, object], task: str, checkpoint: Path | None, logs: Path,
+             scheduling: str = 'ordinary') -> None:
     """Run until a signal; raises GraphError with the last words of a node that ends too early.
 
     teleop      parameters of the teleop node, ``folder`` among them: where recordings go
     checkpoint  of the policy; None: the shipped one
+    scheduling  of the nodes that a busy machine holds up: ordinary or real_time
     """
     folder = json.dumps(str(Path(str(teleop['folder'])).resolve()))
     nodes: dict[str, dict[str, object]] = {
@@ -36,7 +38,7 @@ def simulate(teleop: dict[str, object], task: str, checkpoint: Path | None, logs
     if checkpoint is not None:
         nodes['policy']['checkpoint'] = json.dumps(str(checkpoint.resolve()))
     for name in (*TIMELY, 'recorder'):
-        nodes[name]['scheduling'] = 'real_time'
+        nodes[name]['scheduling'] = scheduling
     with Children(nodes, logs, {'policy': {'proposed_effort': 'policy_effort'}}) as children:
         children.start(*nodes)
         print(children.said('teleop', 'cockpit: '), flush=True)

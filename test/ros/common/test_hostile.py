@@ -19,6 +19,7 @@ from ros_bench import Bench, Processes, until
 from sensor_msgs.msg import CameraInfo, Image, JointState, Joy
 from std_msgs.msg import Float64MultiArray, String
 
+from gato_ros.episodes.recordings.definitions import FRAMES
 from gato_ros.episodes.recordings.topics import recorded
 from gato_ros.nodes.common import qos
 from gato_ros.nodes.recorder.listening import message_class
@@ -26,7 +27,7 @@ from gato_ros.nodes.recorder.listening import message_class
 COUNT = int(os.environ.get('GATO_HOSTILE', '6'))
 GAP_S = 0.02  # between two commands, with nothing else to do for the machine
 TOPICS: dict[str, type] = {
-    **{topic: message_class(kind) for topic, kind in recorded(ROBOT).items()},
+    **{topic: message_class(kind) for topic, kind in recorded(ROBOT).items() if kind != FRAMES},
     'policy/heartbeat': DiagnosticStatus, 'policy_effort': JointState, 'joy': Joy}
 RELIABLE = {'proposed_effort', 'policy_effort'}
 

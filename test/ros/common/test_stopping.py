@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ros_bench import Bench, Processes, until
+from ros_bench import PATIENCE, TIMEOUT_S, Bench, Processes, until
 from std_msgs.msg import String
 
 from gato_ros.nodes.common import qos
 
-LIMIT_S = 5.0 * (1 if os.environ.get('GATO_SLOW') == '1' else 3)  # on a busy machine
+LIMIT_S = 5.0 * (1 if os.environ.get('GATO_SLOW') == '1' else 3) * PATIENCE  # on a busy machine
 # The real policy node, whose policy takes for ever to load.
 LOADING = """
 import sys, time
@@ -25,13 +25,27 @@ def load(params, robot):
     {work}
 sys.exit(run(lambda: PolicyNode(load=load)))
 """
+# A signal that ends the context, and nobody wakes the executor: it looked a moment too early.
+UNWOKEN = """
+import sys, threading
+from rclpy.node import Node
+from gato_ros.nodes.common.run import run
+class Silent(Node):
+    failure = None
+    def __init__(self):
+        super().__init__('silent')
+        threading.Timer(1.0, self.context.handle.shutdown).start()
+    def close(self):
+        print('closed', flush=True)
+sys.exit(run(Silent))
+"""
 
 
 def stop(process: subprocess.Popen, number: int = signal.SIGTERM) -> float:
     """Return how long a process takes to end with 0."""
     began = time.monotonic()
     process.send_signal(number)
-    assert process.wait(60) == 0, process.log.read_text()
+    assert process.wait(TIMEOUT_S) == 0, process.log.read_text()
     return time.monotonic() - began
 
 
@@ -63,5 +77,11 @@ def test_a_simulator_that_has_rendered_ends_at_once(bench: Bench, processes: Pro
     """What OpenGL and the interpreter would free one by one is left to the system."""
     process = processes.node('sim_node', scheduling='ordinary')
     until(lambda: bench.found('camera/front/image_raw') and 'running' in process.log.read_text(),
-          timeout_s=60.0, what='an episode')
+          what='an episode')
     assert stop(process) < LIMIT_S * 0.6
+
+
+def test_a_node_without_a_timer_ends_though_nothing_wakes_it(processes: Processes) -> None:
+    process = processes.start('-c', UNWOKEN)
+    assert process.wait(TIMEOUT_S) == 0
+    assert 'closed' in process.log.read_text()

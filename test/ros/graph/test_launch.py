@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_bench import ROOT, Bench, until
+from ros_bench import LEAVE_S, PATIENCE, ROOT, TIMEOUT_S, Bench, until
 from sensor_msgs.msg import JointState
 
 from gato_ros.config import to_dict
@@ -69,7 +69,7 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         node: f'#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n'
         for node, module in MODULES.items()})
     (prefix / 'share' / 'gato_ros').mkdir()
-    for folder in ('launch', 'config', 'sim'):
+    for folder in ('launch', 'config', 'rviz', 'sim'):
         (prefix / 'share' / 'gato_ros' / folder).symlink_to(ROOT / folder)
     others = os.environ.get('AMENT_PREFIX_PATH', '')
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{others}'.strip(':'))
@@ -82,7 +82,7 @@ def start(tmp_path: Path, name: str, *arguments: str) -> subprocess.Popen:
     log = tmp_path / f'{name}.log'
     with log.open('w') as stream:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / 'test' / 'ros' / 'launching.py'),
+            [sys.executable, str(ROOT / 'test' / 'ros' / 'helpers' / 'launching.py'),
              str(ROOT / 'launch' / f'{name}.launch.py'), *arguments],
             stdout=stream, stderr=subprocess.STDOUT, cwd=tmp_path, start_new_session=True)
     process.log = log  # type: ignore[attr-defined]
@@ -95,7 +95,7 @@ def finish(process: subprocess.Popen) -> None:
         process.poll() is None) else []
     for left in [*children, process]:
         left.kill()
-    process.wait(timeout=20)
+    process.wait(timeout=LEAVE_S)
 
 
 def describe(name: str):
@@ -130,7 +130,7 @@ def test_it_starts_its_nodes_and_leaves_none(
         until(lambda: process.poll() is not None or set(FILES[name]) <= set(
             bench.node.get_node_names()), what=f'the nodes of {name}')
         if name == 'sim':  # the policy has loaded
-            until(lambda: proposals, timeout_s=120.0, what='a proposal')
+            until(lambda: proposals, timeout_s=120.0 * PATIENCE, what='a proposal')
         assert process.poll() is None, process.log.read_text()
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) == len(FILES[name])
@@ -138,10 +138,10 @@ def test_it_starts_its_nodes_and_leaves_none(
             os.killpg(process.pid, number)  # as a terminal's Ctrl-C, which all of them get
         else:
             process.send_signal(number)
-        _, left = psutil.wait_procs(children, timeout=20)
+        _, left = psutil.wait_procs(children, timeout=LEAVE_S)
         assert not left, process.log.read_text()
         # On SIGTERM launch itself ends at once, by the signal: it has no handler for it.
-        assert process.wait(timeout=20) in ((0,) if number == signal.SIGINT else
+        assert process.wait(timeout=LEAVE_S) in ((0,) if number == signal.SIGINT else
                                             (0, -signal.SIGTERM)), process.log.read_text()
     finally:
         finish(process)
@@ -154,7 +154,7 @@ def test_with_the_cockpit_the_policy_acts_through_it(prefix: Path, bench: Bench,
     process = start(tmp_path, 'sim', 'scheduling:=ordinary', 'cockpit:=true', 'caption_s:=1.0')
     try:
         says(process, 'cockpit: http://127.0.0.1:')
-        until(lambda: proposals, timeout_s=120.0, what='a proposal')
+        until(lambda: proposals, timeout_s=120.0 * PATIENCE, what='a proposal')
         names = {info.node_name for info in bench.node.get_publishers_info_by_topic(
             '/proposed_effort')}
         assert names == {'teleop'}
@@ -231,6 +231,7 @@ def test_a_robot_by_its_path_gets_its_own_controllers_and_cameras(
 
 @pytest.mark.parametrize(('arguments', 'sentence'), [
     (('robot:=nobody',), 'config/robots/nobody.yaml was found in none of'),
+    (('robot:=fr3', 'view:=rviz'), 'RViz is not started: the package rviz2 is not installed'),
     (('robot:=fr3', 'controllers:=none.yaml'), 'no controller is loaded: none.yaml'),
     (('robot:=fr3', 'devices:=side=/dev/video1'),
      'no camera is started: devices names side, expected NAME=DEVICE of front, wrist')])
@@ -240,6 +241,6 @@ def test_what_cannot_start_is_one_sentence(prefix: Path, tmp_path: Path,
     try:
         assert 'Traceback' not in says(process, sentence)
         if 'robot:=nobody' in arguments:
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=TIMEOUT_S) == 0
     finally:
         finish(process)

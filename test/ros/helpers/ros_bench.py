@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,10 @@ from rclpy.node import Node
 from gato_ros.nodes import MODULES
 
 ROOT = Path(__file__).resolve().parents[3]
-TIMEOUT_S = 60.0  # for whatever should come; a busy machine is slow
+# A busy machine is slow; GATO_PATIENCE=10 waits ten times as long, where no core is free.
+PATIENCE = float(os.environ.get('GATO_PATIENCE', '1'))
+TIMEOUT_S = 60.0 * PATIENCE  # for whatever should come
+LEAVE_S = 20.0 * PATIENCE  # until a process has ended
 
 
 def until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S, what: str = '') -> Any:
@@ -125,7 +129,7 @@ class Processes:
         stuck = []
         for process in self._all:
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=LEAVE_S)
             except subprocess.TimeoutExpired:
                 stuck.append(' '.join(process.args))
                 process.kill()
@@ -143,7 +147,7 @@ def socket_at(address: str) -> tuple[str, dict[str, str]]:
 
 
 async def come_true(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)

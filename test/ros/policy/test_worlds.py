@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ros_bench import Bench, Processes, ended, until
+from ros_bench import TIMEOUT_S, Bench, Processes, ended, until
 from sensor_msgs.msg import Image, JointState, Joy
 from std_msgs.msg import String
 
@@ -114,7 +114,7 @@ def test_one_player_plays_one_world_after_the_other_as_without_ros(
     for domain, task in (('cartpole', 'balance'), (plane, 'up')):
         world = processes.node('world_node', domain=domain, task=task, seed=3, episodes=2,
                                rate_hz=1000.0, pause_s=0.0, exit_when_done=True)
-        assert world.wait(timeout=120) == 0
+        assert world.wait(timeout=2 * TIMEOUT_S) == 0
     found = [(row['seed'], row['score'], row['steps']) for row in until(
         lambda: len(ended(said)) == 4 and ended(said), what='four episodes')]
     expected = [(seed, *played(checkpoint, task, seed))
@@ -167,7 +167,7 @@ def test_nonsense_is_passed_over_and_the_answer_taken(bench: Bench, processes: P
 def test_what_is_no_world_is_one_sentence(processes: Processes, domain: str, task: str,
                                           sentence: str) -> None:
     world = processes.node('world_node', domain=domain, task=task)
-    assert world.wait(timeout=60) == 1
+    assert world.wait(timeout=TIMEOUT_S) == 1
     words = world.log.read_text()
     assert sentence in words and 'Traceback' not in words
 
