@@ -16,7 +16,7 @@ import numpy as np
 from gato_ros.config import ConfigError, data_path
 from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.kinematics import Chain, rotation_vector, rpy_matrix
-from gato_ros.robot import RobotSpec
+from gato_ros.robot import RobotSpec, SimulationSpec
 from gato_ros.untrusted import brief
 
 GRIPPER = 'gripper_'  # before the names of a gripper's parts, which may be those of an arm's
@@ -150,14 +150,24 @@ def compiled(spec: mujoco.MjSpec, where: str) -> mujoco.MjModel:
         raise ConfigError(f'{where} does not compile: {_first_line(error)}') from error
 
 
-def _load(model: str) -> mujoco.MjSpec:
+def model_files(simulation: SimulationSpec) -> list[Path]:
+    """Return where the models lie; ConfigError for one that is not there."""
+    return [_file(model) for model in (simulation.model, simulation.gripper) if model]
+
+
+def _file(model: str) -> Path:
     path = Path(model)
-    if not path.is_file():
-        try:
-            path = data_path('sim', 'bodies', model)
-        except ConfigError:
-            raise ConfigError(f'{model} is no file, expected a MuJoCo model beside the YAML file '
-                              'of the robot, or one of ours in sim/bodies') from None
+    if path.is_file():
+        return path
+    try:
+        return data_path('sim', 'bodies', model)
+    except ConfigError:
+        raise ConfigError(f'{model} is no file, expected a MuJoCo model beside the YAML file of '
+                          'the robot, or one of ours in sim/bodies') from None
+
+
+def _load(model: str) -> mujoco.MjSpec:
+    path = _file(model)
     try:
         return mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
