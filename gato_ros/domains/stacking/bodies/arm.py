@@ -43,7 +43,7 @@ class Arm:
         self._tool = self._find_tool()
 
     def spec(self) -> mujoco.MjSpec:
-        """Return the arm with the site ``tcp``, the camera ``wrist`` and a motor for each joint."""
+        """Return the arm with its tool's site, the camera ``wrist`` and a motor per joint."""
         spec = self._read()
         body, place, rotation = self._tool
         holder = spec.body(body)
