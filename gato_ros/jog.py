@@ -74,7 +74,7 @@ class Jog:
         self._home = np.array([teleoperation.home[n] for n in names])
         self.gripper = (robot.joint_names.index(teleoperation.gripper)
                         if teleoperation.gripper else None)
-        self._force = 0.0
+        self._opens, self._force = teleoperation.opens, 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -122,7 +122,8 @@ class Jog:
             effort = self._pull(pose, angles, *self._place)
         if self.gripper is not None:
             if wish.gripper:
-                self._force = float(np.sign(wish.gripper) * self._scale[self.gripper])
+                self._force = float(
+                    self._opens * np.sign(wish.gripper) * self._scale[self.gripper])
             effort[self.gripper] = self._force
         return effort
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -120,12 +120,50 @@ class TeleoperationSpec:
 
     stiffness  joint of the arm -> torque in Nm for each rad between it and where it should be
     home       joint of the arm -> rest posture in rad
-    gripper    the joint that opens with positive force; '': none
+    gripper    the joint that opens and closes; '': none
+    opens      1 where a positive command opens it, -1 where a negative one does
     """
 
     stiffness: dict[str, float]
     home: dict[str, float]
     gripper: str = ''
+    opens: Literal[1, -1] = 1
+
+
+@dataclass(frozen=True)
+class SimulationSpec:
+    """The robot's body in the blocks' world, from MuJoCo models: docs/simulation.md.
+
+    model      of the arm: a file, from the YAML file's folder, or one of ours in sim/bodies
+    gripper    model of a gripper that ``model`` does not have; '': it has one. Whatever is in it
+               has ``gripper_`` before its name
+    mount      site or body of ``model`` that this gripper hangs on, by mount_xyz (m), mount_rpy
+    gap        (position of the gripper's joint, m between the fingers), by rising position; ():
+               twice the position, of two fingers that mirror each other
+    actuators  joint -> its actuator, where that has another name than the joint
+    """
+
+    model: str
+    gripper: str = ''
+    mount: str = ''
+    mount_xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mount_rpy: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    gap: tuple[tuple[float, float], ...] = ()
+    actuators: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        places, gaps = [place for place, _ in self.gap], [gap for _, gap in self.gap]
+        if self.gap and (len(places) < 2 or places != sorted(set(places))
+                         or gaps not in (sorted(gaps), sorted(gaps, reverse=True))):
+            raise ConfigError(f'simulation.gap is {[list(pair) for pair in self.gap]}, expected '
+                              'at least two pairs of a rising position and a gap that only rises '
+                              'or only falls')
+
+    def beside(self, folder: Path) -> SimulationSpec:
+        """Return it with its files as paths, where they lie in or below ``folder``."""
+        found = {key: str(folder / getattr(self, key)) for key in ('model', 'gripper')
+                 if getattr(self, key) and (folder / getattr(self, key)).is_file()}
+        return replace(self, **found)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -212,6 +250,7 @@ class RobotSpec:
                  and from a command until it acts, together
     kinematics   the chain from the base to the tool; without it there is no workspace
     features     camera or vector -> its name in datasets of other people (episodes/topics.py)
+    simulation   its body in the blocks' world; None: there is none, but for panda_sim's
     """
 
     name: str
@@ -229,6 +268,7 @@ class RobotSpec:
     kinematics: tuple[LinkSpec, ...] = ()
     workspace: WorkspaceSpec | None = None
     features: dict[str, str] = field(default_factory=dict)
+    simulation: SimulationSpec | None = None
 
     def __post_init__(self) -> None:
         names = [j.name for j in self.joints]
@@ -331,4 +371,7 @@ def load_robot(name_or_path: str | Path) -> RobotSpec:
     path = Path(name_or_path)
     if path.suffix not in ('.yaml', '.yml'):
         path = data_path('config', 'robots', f'{name_or_path}.yaml')
-    return from_dict(RobotSpec, read_yaml(path), str(path))
+    robot = from_dict(RobotSpec, read_yaml(path), str(path))
+    if robot.simulation is None:
+        return robot
+    return replace(robot, simulation=robot.simulation.beside(path.parent))

@@ -24,6 +24,7 @@ from types import ModuleType
 from gato_ros.config import ConfigError, data_path
 from gato_ros.domains.domain import Domain, DomainError
 from gato_ros.domains.robot import RobotDomain
+from gato_ros.robot import load_robot
 
 GROUP = 'gato_ros.domains'
 DEFAULT = 'stacking'  # of a task that names no domain
@@ -61,8 +62,13 @@ def load_domain(name: str, robot: str = '') -> Domain:
 
 
 def domain_of(robot: str) -> str:
-    """Return the domain of a robot's episodes: the simulated one's, or that of the robot alone."""
-    return DEFAULT if robot in ('', 'panda_sim') else REAL
+    """Return the domain of a robot's episodes: the simulated ones', or that of the robot alone."""
+    if robot in ('', 'panda_sim'):
+        return DEFAULT
+    try:
+        return DEFAULT if load_robot(robot).simulation else REAL
+    except ConfigError:  # whoever loads it says what is wrong
+        return REAL
 
 
 def find_task(reference: str, robot: str = '') -> tuple[Domain, str]:

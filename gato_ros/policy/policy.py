@@ -295,8 +295,8 @@ class GatoPolicy:
                                  f'{", ".join(names) or "this domain has none"}')
             shown = {names[0]: shown}
         observation = shown if isinstance(shown, Observation) else Observation(shown)
-        return self._answer_to([self.tokenizer.observe(observation), *self.tokenizer.asked(prompt)],
-                               temperature, longest)
+        blocks = [self.tokenizer.observe(observation), *self.tokenizer.asked(prompt)]
+        return self._answer_to(blocks, temperature, longest)
 
     def _answer_to(self, blocks: Sequence[TokenBlock], temperature: float,
                    longest: int | None) -> Iterator[str]:

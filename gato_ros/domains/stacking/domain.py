@@ -30,7 +30,10 @@ SUITE = ('stack_narrow', 'stack_wide', 'stack_any_pair', 'tower_of_three', 'shap
 
 
 class Stacking(Domain):
-    """Reach, lift and stack blocks by residual joint torques, seen by two cameras."""
+    """Reach, lift and stack blocks by residual joint torques, seen by two cameras.
+
+    Every arm but panda_sim's is a body of its own: its joints and limits are its specification.
+    """
 
     name = 'stacking'
     licence = 'Apache-2.0'
@@ -45,10 +48,10 @@ class Stacking(Domain):
 
     @cached_property
     def tasks(self) -> Mapping[str, TaskSpec]:
-        found = {}
+        found, body = {}, self.robot.name if self.robot.simulation else ''
         for name in (*task_names(), *ALIASES):
             task = load_task(name)
-            found[name] = TaskSpec(name, task.sentence, held_out=task.shapes == 'unseen',
+            found[name] = TaskSpec(name, task.sentence, body, held_out=task.shapes == 'unseen',
                                    varied=task.shapes != 'cubes', alias_of=ALIASES.get(name, ''))
         return found | {name: TaskSpec(name, task.sentence, varied=True, chance=task.chance)
                         for name, task in MEMORY_TASKS.items()}
@@ -98,8 +101,11 @@ class Stacking(Domain):
         return Stacking(robot)
 
     def fingerprint(self) -> list[bytes]:
+        from gato_ros.domains.stacking.bodies.arm import model_files
         from gato_ros.domains.stacking.physics import mujoco
         source = sorted(Path(__file__).parent.rglob('*.py'))
         scene = [data_path('sim', name) for name in ('stacking.xml', 'randomisation.yaml')]
+        if self.robot.simulation is not None:
+            scene += model_files(self.robot.simulation)
         return [json.dumps(to_dict(self.robot)).encode(), mujoco.__version__.encode(),
                 *(file.read_bytes() for file in (*source, *scene))]

@@ -19,12 +19,9 @@ from gato_ros.domains.stacking.reset import CENTRE
 from gato_ros.domains.stacking.tasks import BLOCKS
 from gato_ros.kinematics import inverse_step, shortened
 
-# Turn of a hand that points down, per turn of a joint; roughly, to count whole turns by.
-TWIST = {'panda_joint1': 1.0, 'panda_joint3': 1.0, 'panda_joint5': -1.0, 'panda_joint7': -1.0}
 STRIDE = 0.055  # m: the target is at most this far ahead of the hand, which bounds its speed
 TURN = 0.4  # rad, likewise
 HOVER = 0.07  # m above a grasp or a place, while the hand is not over it yet
-YAW_RANGE = np.deg2rad(-85), np.deg2rad(115)  # what joint 7 can turn to over the whole table
 GRAVITY = 9.81  # m/s2
 OPEN, CLOSE = 1.0, -1.0  # share of the finger's scale
 
@@ -44,7 +41,13 @@ class Expert:
     def __init__(self, env: StackingEnv) -> None:
         self._env, self._world = env, env.world
         self._stiffness, self._home = env.world.stiffness, env.world.home
-        self._twist = np.array([TWIST.get(name, 0.0) for name in env.world.arm_names])
+        body = env.world.body
+        self._body, self._twist = body, np.array(
+            [body.twist.get(name, 0.0) for name in env.world.arm_names])
+        # Half gaps in m: open enough to go, and not yet so.
+        self._open, self._nearly = round(body.widest - 0.004, 6), round(body.widest - 0.006, 6)
+        closed = env.robot.joints[env.world.finger].position[0 if body.opens > 0 else 1]
+        self._ends = {OPEN: body.opened[body.gripper], CLOSE: closed}
         self.desired = env.world.joint_positions.copy()
 
     def act(self) -> np.ndarray:
@@ -68,10 +71,10 @@ class Expert:
         torque /= max(1.0, float(np.max(np.abs(torque) / scale[world.arm])))  # keeps direction
         effort = np.empty(len(scale))
         effort[world.arm] = torque
-        effort[world.finger] = aim.fingers * scale[world.finger]
+        effort[world.finger] = self._body.opens * aim.fingers * scale[world.finger]
         self.desired = world.joint_positions.copy()
         self.desired[world.arm] += step
-        self.desired[world.finger] = 0.04 if aim.fingers > 0 else 0.0
+        self.desired[world.finger] = self._ends[aim.fingers]
         return effort
 
     # The task's plan: which block goes where.
@@ -133,11 +136,11 @@ class Expert:
             rotation_vector(facing_down(yaw), world.tcp_rotation)))
         # Fingers straighten a block that they meet a little askew; across its edges they jam.
         between = bool(np.all(offset < (0.014, 0.014, 0.012))) and turn < 0.2
-        closing = world.opening < 0.034 and turn < 0.25
+        closing = world.opening < self._nearly and turn < 0.25
         if between or (closing and np.all(offset < (0.018, 0.02, 0.018))):
             return Aim(goal, yaw, CLOSE)
         away = np.linalg.norm((goal - world.tcp)[:2]) + 0.03 * max(0.0, turn - 0.1)
-        away += max(0.0, 0.036 - world.opening)  # open before going down
+        away += max(0.0, self._open - world.opening)  # open before going down
         return Aim(self._funnel(goal, float(away)), yaw, OPEN)
 
     def _aim_put(self, block: str, place: np.ndarray) -> Aim:
@@ -156,7 +159,7 @@ class Expert:
     def _aim_leave(self, block: str) -> Aim:
         """Open, then rise from a block that is where it should be."""
         world = self._world
-        if world.opening < 0.034:
+        if world.opening < self._nearly:
             return Aim(world.tcp, self._yaw_now(), OPEN)
         return Aim(world.block(block) + (0, 0, 0.12), self._yaw_now(), OPEN)
 
@@ -184,7 +187,7 @@ class Expert:
         # Fingers close on the narrower sides; a square offers two pairs of sides.
         turn = np.pi / 2 if narrow == wide else np.pi
         turns = self._world.block_yaw(block) + (np.pi / 2 + turn * np.arange(-5, 4))
-        turns = turns[(turns > YAW_RANGE[0]) & (turns < YAW_RANGE[1])]
+        turns = turns[(turns > self._body.yaw[0]) & (turns < self._body.yaw[1])]
         cost = [abs(yaw - self._yaw_now()) + 2.0 * self._crowded(block, yaw) for yaw in turns]
         return float(turns[np.argmin(cost)])
 

@@ -22,8 +22,8 @@ def reset(world: World, task: Task, rng: np.random.Generator) -> None:
     for name, angle in sorted(zip(world.arm_names, world.home, strict=True)):
         noise = np.clip(rng.normal(0, START_NOISE_RAD), -2 * START_NOISE_RAD, 2 * START_NOISE_RAD)
         qpos[world.model.joint(name).qposadr] = angle + noise
-    qpos[world.model.joint('panda_finger_joint1').qposadr] = 0.04
-    qpos[world.model.joint('panda_finger_joint2').qposadr] = 0.04
+    for name, place in world.body.opened.items():
+        qpos[world.model.joint(name).qposadr] = place
     for name, spot in zip(BLOCKS, _spots(task, rng), strict=True):
         half = world.shapes[name].size[2]
         world.place(name, np.array([*spot, half]), rng.uniform(-np.pi, np.pi))

@@ -15,9 +15,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gato_ros.config import data_path
+from gato_ros.domains.stacking.bodies.arm import Arm
+from gato_ros.domains.stacking.bodies.scene import arm_of, blocks_world, scene
 from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.domains.stacking.tasks import BLOCKS
+from gato_ros.robot import RobotSpec
 
 # What of a model follows from the shape of a geom; all else stays as it is.
 _FIELDS = ('geom_type', 'geom_dataid', 'geom_size', 'geom_rbound', 'geom_aabb', 'geom_pos',
@@ -88,27 +90,28 @@ def draw(kind: str, names: tuple[str, ...], seed: int) -> dict[str, Shape]:
     return {name: SETS[kind][rng.integers(len(SETS[kind]))] for name in names}
 
 
-def shapes_model(another: str = '') -> mujoco.MjModel:
-    """Return sim/stacking.xml with every prism's mesh in it, ready for ``apply``.
+def shapes_model(robot: RobotSpec, another: str = '') -> mujoco.MjModel:
+    """Return the robot's scene with every prism's mesh in it, ready for ``apply``.
 
     another  name of one more cube, the last of the bodies; '': none
     """
-    return copy(_compile((), another))
+    return copy(_compile((), arm_of(robot), another))
 
 
-def apply(model: mujoco.MjModel, shapes: Mapping[str, Shape]) -> None:
-    """Give the blocks of a ``shapes_model`` these shapes; each weighs what a cube does."""
+def apply(model: mujoco.MjModel, shapes: Mapping[str, Shape], robot: RobotSpec) -> None:
+    """Give the blocks of ``robot``'s shapes_model these shapes; each weighs what a cube does."""
     another = [name for name in (model.body(i).name for i in range(model.nbody))
                if name in shapes and name not in BLOCKS]
-    variant = _compile(tuple(shapes.items()), *another)
+    variant = _compile(tuple(shapes.items()), arm_of(robot), *another)
     for field in _FIELDS:
         getattr(model, field)[:] = getattr(variant, field)
 
 
 @lru_cache(maxsize=16)
-def _compile(shapes: tuple[tuple[str, Shape], ...], another: str = '') -> mujoco.MjModel:
+def _compile(shapes: tuple[tuple[str, Shape], ...], arm: Arm | None, another: str = ''
+             ) -> mujoco.MjModel:
     """Let MuJoCo work out what follows from the shapes; nobody changes the model it returns."""
-    root = ElementTree.parse(data_path('sim', 'stacking.xml')).getroot()
+    root = blocks_world()
     option, asset = root.find('option'), ElementTree.SubElement(root, 'asset')
     assert option is not None
     ElementTree.SubElement(option, 'flag', multiccd='enable')  # a cylinder rests on many points
@@ -135,7 +138,7 @@ def _compile(shapes: tuple[tuple[str, Shape], ...], another: str = '') -> mujoco
         else:
             size = shape.size if shape.kind == 'box' else shape.size[1:]
             geom.attrib |= {'type': shape.kind, 'size': _text(size)}
-    return mujoco.MjModel.from_xml_string(ElementTree.tostring(root, encoding='unicode'))
+    return scene(arm, root)
 
 
 def _inertia(x: float, y: float, z: float) -> tuple[float, float, float]:

@@ -10,14 +10,13 @@ import math
 
 import numpy as np
 
-from gato_ros.config import ConfigError, data_path
+from gato_ros.config import ConfigError
+from gato_ros.domains.stacking.bodies.measures import measure
+from gato_ros.domains.stacking.bodies.scene import arm_of, scene
 from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.domains.stacking.shapes import CUBE, Shape, apply, shapes_model
 from gato_ros.domains.stacking.tasks import BLOCKS
 from gato_ros.robot import RobotSpec
-
-FINGER = 'panda_finger_joint1'
-HAND_GEOMS = ('hand', 'left_finger', 'left_pad', 'right_finger', 'right_pad')
 
 
 class World:
@@ -31,14 +30,14 @@ class World:
 
     def __init__(self, robot: RobotSpec, shaped: bool = False,
                  model: mujoco.MjModel | None = None) -> None:
-        self.model = model or (shapes_model() if shaped else mujoco.MjModel.from_xml_path(
-            str(data_path('sim', 'stacking.xml'))))
+        self.model = model or (shapes_model(robot) if shaped else scene(arm_of(robot)))
         self.data = mujoco.MjData(self.model)
         self.robot = robot
         known = [self.model.actuator(i).name for i in range(self.model.nu)]
         if sorted(robot.joint_names) != sorted(known) or robot.interface != 'effort':
-            raise ConfigError(f'robot {robot.name!r} does not fit sim/stacking.xml, expected the '
-                              f'joints {", ".join(known)} and the interface effort')
+            raise ConfigError(f'robot {robot.name!r} does not fit its simulation, expected the '
+                              f'joints {", ".join(known)} and the interface effort; an arm of '
+                              'your own: docs/simulation.md')
         self.timestep_s = float(self.model.opt.timestep)
         self.period_steps = round(1 / robot.rate_hz / self.timestep_s)
         if not math.isclose(self.period_steps * self.timestep_s * robot.rate_hz, 1.0):
@@ -49,8 +48,10 @@ class World:
         for camera in robot.cameras:
             if camera.name not in seen:
                 raise ConfigError(f'robot {robot.name!r}: camera {camera.name!r} is not in '
-                                  f'sim/stacking.xml, expected one of {", ".join(seen)}')
-        self.arm_names = [name for name in robot.joint_names if name != FINGER]  # M joints
+                                  f'its simulation, expected one of {", ".join(seen)}')
+        self.body = measure(self.model, robot)
+        finger = self.body.gripper
+        self.arm_names = [name for name in robot.joint_names if name != finger]  # M joints
         manner = robot.teleoperation
         if manner is None or not set(self.arm_names) <= set(manner.home) & set(manner.stiffness):
             raise ConfigError(f'robot {robot.name!r} does not say in teleoperation where each '
@@ -62,24 +63,24 @@ class World:
         self.qpos = np.array([j.qposadr[0] for j in joints])  # [N] into data.qpos
         self.dof = np.array([j.dofadr[0] for j in joints])  # [N] into data.qvel
         self.motor = np.array([self.model.actuator(n).id for n in robot.joint_names])
-        self.arm = np.array([n != FINGER for n in robot.joint_names])  # bool[N]
-        self.finger = robot.joint_names.index(FINGER)
+        self.arm = np.array([n != finger for n in robot.joint_names])  # bool[N]
+        self.finger = robot.joint_names.index(finger)
         self.model.dof_damping[self.dof] = [j.damping for j in robot.joints]
         self.model.actuator_forcelimited[self.motor] = 1
         self.model.actuator_forcerange[self.motor] = [(-j.effort, j.effort) for j in robot.joints]
         self.shapes = dict.fromkeys(BLOCKS, CUBE)
         self.undamped, self.load_kg = np.zeros(len(self.arm_names)), 0.0
-        self._tcp = self.model.site('tcp').id
+        self._tcp = self.model.site(self.body.tool).id
         self._body = {name: self.model.body(name).id for name in BLOCKS}
         self._block_qpos = {name: self.model.joint(name).qposadr[0] for name in BLOCKS}
         self._block_dof = {name: self.model.joint(name).dofadr[0] for name in BLOCKS}
         self._part = {self.model.geom(name).id: name for name in (*BLOCKS, 'table')}
-        self._part |= {self.model.geom(name).id: 'hand' for name in HAND_GEOMS}
+        self._part |= {self.model.geom(name).id: 'hand' for name in self.body.hand}
         mujoco.mj_forward(self.model, self.data)
 
     def reshape(self, shapes: dict[str, Shape]) -> None:
         """Make these objects of the blocks; their positions are for the caller to set."""
-        apply(self.model, shapes)
+        apply(self.model, shapes, self.robot)
         self.shapes = shapes
 
     def advance(self, effort: np.ndarray, steps: int) -> None:
@@ -104,7 +105,7 @@ class World:
     @property
     def opening(self) -> float:
         """Half the gap between the fingers in m; 0.02 with a cube between them."""
-        return float(self.data.qpos[self.qpos[self.finger]])
+        return self.body.opening(self.data.qpos[self.qpos[self.finger]])
 
     @property
     def tcp(self) -> np.ndarray:

@@ -55,8 +55,8 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
         'seconds': round(time.monotonic() - began, 1),
         'rehearsed': list(prepared.rehearsed),
         'left_out': {bag.name: why for bag, why in prepared.refused.items()}, 'tasks': []}
-    domain = load_domain(DEFAULT)
-    simulated = domain_of(robot.name) == DEFAULT
+    domain, body = load_domain(DEFAULT), given if robot.simulation else robot.name
+    simulated = domain_of(body) == DEFAULT
     taught = sorted({name for info in infos if simulated
                      and (name := known_task(domain, info.task, info.sentence))})
     if episodes and not taught:
@@ -64,7 +64,7 @@ def finetune(demos: Path, out: Path, start_from: Path, settings: str, changes: M
     elif episodes:
         typer.echo(f'before and after, {episodes} validation seeds of each task')
         changed = before_after(start_from, after, taught, tasks or _known(domain, start_from),
-                               episodes, out, robot.name, progress=progress)
+                               episodes, out, body, progress=progress)
         report['tasks'] = as_rows(changed)
         typer.echo(as_table(changed))
     (out / REPORT).write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')

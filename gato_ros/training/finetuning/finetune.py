@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from gato_ros.config import to_dict
-from gato_ros.domains.registry import REAL, domain_of
+from gato_ros.domains.registry import DEFAULT, REAL, domain_of
 from gato_ros.episodes.episode import SUFFIX, EpisodeInfo, read_info
 from gato_ros.episodes.recordings.bag import import_bag
 from gato_ros.episodes.recordings.mcap_file import BagError
@@ -148,4 +148,5 @@ def _called(line: Mapping[str, Any]) -> str:
     """Return what a mixture's line is called in the checkpoint, where it is a robot's."""
     robot = line.get('robot') or ''
     domain = line.get('domain') or domain_of(robot)
-    return line.get('name') or (Path(robot).stem if domain == REAL else domain)
+    body = f'/{Path(robot).stem}' if domain == DEFAULT and robot not in ('', 'panda_sim') else ''
+    return line.get('name') or (Path(robot).stem if domain == REAL else domain + body)

@@ -40,7 +40,8 @@ class DisturbedEnv(StackingEnv):
     def _make_world(self) -> World:
         differs = self.disturbance
         shaped = self._tasks.shapes != 'cubes' or differs.side_mm != 40
-        world = World(self.robot, shaped, shapes_model(FOURTH) if differs.fourth else None)
+        world = World(self.robot, shaped,
+                      shapes_model(self.robot, FOURTH) if differs.fourth else None)
         if differs.side_mm != 40:
             world.reshape(dict.fromkeys(BLOCKS, cube(differs.side_mm)))
         change_model(world, differs)

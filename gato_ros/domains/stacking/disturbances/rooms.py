@@ -33,7 +33,7 @@ class RoomsEnv(StackingEnv):
         super().__init__(robot, task, True, render)
 
     def _make_world(self) -> World:
-        world = World(self.robot, model=shapes_model(FOURTH))
+        world = World(self.robot, model=shapes_model(self.robot, FOURTH))
         self._headlight = world.model.vis.headlight.diffuse.copy()
         return world
 

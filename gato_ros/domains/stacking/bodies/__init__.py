@@ -1,0 +1,1 @@
+"""Any arm with a gripper before the blocks: its MuJoCo model in their world, and its measures."""
