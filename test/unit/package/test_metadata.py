@@ -17,8 +17,8 @@ import gato_ros
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
-# Where a package is imported by another name than it is installed by; Triton comes with a torch for
-# CUDA.
+# Where a package is imported by another name than it is installed by; Triton comes with CUDA's
+# torch.
 INSTALLED_AS = {'Box2D': 'gymnasium', 'ale_py': 'ale-py', 'cv2': 'opencv-python-headless',
                 'gymnasium_robotics': 'gymnasium-robotics', 'mcap_ros2': 'mcap-ros2-support',
                 'triton': 'torch', 'yaml': 'pyyaml'}
