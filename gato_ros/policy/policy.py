@@ -215,7 +215,7 @@ class GatoPolicy:
             self._pending = None
         former = self._former_action(sent)
         times.append(time.perf_counter())
-        at_once = isinstance(self.engine, OneCall) and bool(self._places)
+        at_once = self.engine if isinstance(self.engine, OneCall) and self._places else None
         seen = [] if at_once else [self._encode(name, observation.images[name])
                                    for name in self._intervals]
         pictures = torch.cat(seen) if seen else self._no_pictures
@@ -230,7 +230,7 @@ class GatoPolicy:
         self._answer = None
         acts = slots[len(block):]
         if at_once:
-            ids = self.engine.step(
+            ids = at_once.step(
                 (block.patches, layout.rows, layout.columns), ids, local, into, self._places,
                 acts, self.window, self.temperature, self._noise(self._places, self.temperature))
             times.append(times[-1])

@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-#if defined(__F16C__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -128,6 +128,23 @@ using Brain = uint16_t;  // bfloat16: the upper half of a float
 using Byte = int8_t;     // whole numbers; what feeds them carries their columns' scales
 enum Kind { FULL, BRAIN, BYTE };  // how weights are kept, as in cpu.py
 
+Lane load(const Byte* p) {  // compilers convert such vectors number by number
+#if defined(__AVX512F__)
+    return (Lane)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)));
+#elif defined(__AVX2__)
+    return (Lane)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)));
+#elif defined(__aarch64__)
+    int32_t four;
+    std::memcpy(&four, p, 4);
+    return (Lane)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(
+        vdup_n_s32(four))))));
+#else
+    Lane row;
+    for (int i = 0; i < LANES; i++) row[i] = p[i];
+    return row;
+#endif
+}
+
 // A row of a panel. Rows of bfloat16 hold two registers' numbers in turn, so that each is one
 // operation away from its register.
 template <int WIDE, class Weight>
@@ -139,10 +156,7 @@ void load_row(const Weight* from, Lane (&row)[WIDE]) {
             row[v + 1] = (Lane)(both & 0xffff0000u);
         }
     } else if constexpr (std::is_same<Weight, Byte>::value) {
-        typedef Byte Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-        for (int v = 0; v < WIDE; v++)
-            row[v] = __builtin_convertvector(
-                *reinterpret_cast<const Bytes*>(from + v * LANES), Lane);
+        for (int v = 0; v < WIDE; v++) row[v] = load(from + v * LANES);
     } else {
         for (int v = 0; v < WIDE; v++) row[v] = load(from + v * LANES);
     }

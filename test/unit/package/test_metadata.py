@@ -17,10 +17,11 @@ import gato_ros
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
-# Where a package is imported by another name than it is installed by.
+# Where a package is imported by another name than it is installed by; Triton comes with CUDA's
+# torch.
 INSTALLED_AS = {'Box2D': 'gymnasium', 'ale_py': 'ale-py', 'cv2': 'opencv-python-headless',
                 'gymnasium_robotics': 'gymnasium-robotics', 'mcap_ros2': 'mcap-ros2-support',
-                'yaml': 'pyyaml'}
+                'triton': 'torch', 'yaml': 'pyyaml'}
 # rosdep's keys for what apt offers in a version that is new enough.
 ROSDEP = {'aiohttp': 'python3-aiohttp', 'numpy': 'python3-numpy',
           'opencv-python-headless': 'python3-opencv',
