@@ -50,6 +50,14 @@ def test_it_begins_and_goes_on(world, name):
     assert not world.ended
 
 
+@pytest.mark.parametrize('name', ['fourth_yellow', ROOMS])
+def test_a_fourth_block_lies_beside_other_shapes_too(world, name):
+    for seed in range(2):
+        begin(world, name, seed, task='shapes_seen')
+        world.step(world.still())
+    assert world.env.world.data.body('fourth').xpos[2] == pytest.approx(0.02, abs=0.002)
+
+
 def test_the_plain_world_is_as_it_was_after_any_of_them(world):
     world.randomise = True
     before = begin(world, '').proprioception[POSITIONS]

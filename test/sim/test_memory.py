@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from gato_ros.config import ConfigError
 from gato_ros.domains.registry import load_domain
@@ -12,6 +13,9 @@ from gato_ros.domains.stacking.memory.env import MemoryEnv
 from gato_ros.domains.stacking.memory.experts import MemoryExpert
 from gato_ros.domains.stacking.memory.tasks import MEMORY_TASKS
 from gato_ros.domains.stacking.tasks import BLOCKS, load_task
+from gato_ros.evaluation.suite import EvaluateSettings
+from gato_ros.evaluation.tables.memory import tasks
+from gato_ros.tools.cli import app
 
 pytestmark = pytest.mark.sim
 CUED = [name for name, task in MEMORY_TASKS.items() if task.cue_s]
@@ -151,3 +155,21 @@ def test_a_disturbance_of_a_memory_task_is_refused():
     environment.disturbance = 'late_1'
     with pytest.raises(ConfigError, match='expected a task without a cue'):
         environment.reset('recall_pair', 0)
+
+
+def test_the_command_prints_chance_beside_what_is_reached(tmp_path):
+    command = ['evaluate', '--suite', 'memory', '--task', 'recall_pair', '--task',
+               'minigrid/MemoryS11', '--actor', 'expert', '--actor', 'forgetful', '--episodes',
+               '2', '--workers', '1', '--out', str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    lines = [line.split(' | ') for line in done.output.splitlines() if '(n = 2' in line]
+    assert [line[:2] for line in lines] == [['| recall_pair', '16.7 %'],
+                                            ['| minigrid/MemoryS11', '50.0 %']]
+    assert all(line[2].startswith('100.0 % (n = 2') for line in lines)
+
+
+def test_who_has_no_memory_is_asked_for_where_some_is_needed_alone():
+    with pytest.raises(ConfigError, match='expected a task that needs memory'):
+        EvaluateSettings(tasks=('stack_wide',), actors=('forgetful',))
+    assert {'recall_pair', 'minigrid/MemoryS13'} <= set(tasks())

@@ -23,14 +23,15 @@ class World:
     """MuJoCo's model and data with the robot of ``robot`` in them; N joints in its order.
 
     shaped  let ``reshape`` make other objects of the blocks, which are cubes otherwise
-    model   another than these two, with the same robot and blocks
+    another  name of a fourth cube, which is no task's; such a world is shaped
     undamped  float64[M], Nm s/rad: the damping that the arm lacks of what its robot's file says
     load_kg   in the hand, which the arm's side does not bear
     """
 
-    def __init__(self, robot: RobotSpec, shaped: bool = False,
-                 model: mujoco.MjModel | None = None) -> None:
-        self.model = model or (shapes_model(robot) if shaped else scene(arm_of(robot)))
+    def __init__(self, robot: RobotSpec, shaped: bool = False, another: str = '') -> None:
+        self.model = (shapes_model(robot, another) if shaped or another
+                      else scene(arm_of(robot)))
+        self._another = another
         self.data = mujoco.MjData(self.model)
         self.robot = robot
         known = [self.model.actuator(i).name for i in range(self.model.nu)]
@@ -80,6 +81,8 @@ class World:
 
     def reshape(self, shapes: dict[str, Shape]) -> None:
         """Make these objects of the blocks; their positions are for the caller to set."""
+        if self._another:
+            shapes = {self._another: CUBE, **shapes}
         apply(self.model, shapes, self.robot)
         self.shapes = shapes
 

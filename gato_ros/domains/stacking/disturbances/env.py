@@ -18,7 +18,7 @@ from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.expert import GRAVITY
 from gato_ros.domains.stacking.physics import mujoco
 from gato_ros.domains.stacking.reset import CENTRE
-from gato_ros.domains.stacking.shapes import cube, shapes_model
+from gato_ros.domains.stacking.shapes import cube
 from gato_ros.domains.stacking.tasks import BLOCKS, EXTENT, Task
 from gato_ros.domains.stacking.world import World
 from gato_ros.robot import POSITIONS, VELOCITIES, RobotSpec
@@ -40,8 +40,7 @@ class DisturbedEnv(StackingEnv):
     def _make_world(self) -> World:
         differs = self.disturbance
         shaped = self._tasks.shapes != 'cubes' or differs.side_mm != 40
-        world = World(self.robot, shaped,
-                      shapes_model(self.robot, FOURTH) if differs.fourth else None)
+        world = World(self.robot, shaped, FOURTH if differs.fourth else '')
         if differs.side_mm != 40:
             world.reshape(dict.fromkeys(BLOCKS, cube(differs.side_mm)))
         change_model(world, differs)

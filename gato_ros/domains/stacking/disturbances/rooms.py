@@ -10,7 +10,7 @@ import numpy as np
 
 from gato_ros.domains.stacking.disturbances.model import FOURTH, free_spot, put_fourth
 from gato_ros.domains.stacking.env import StackingEnv
-from gato_ros.domains.stacking.shapes import cube, shapes_model
+from gato_ros.domains.stacking.shapes import cube
 from gato_ros.domains.stacking.tasks import BLOCKS, Task
 from gato_ros.domains.stacking.world import World
 from gato_ros.robot import RobotSpec
@@ -33,7 +33,7 @@ class RoomsEnv(StackingEnv):
         super().__init__(robot, task, True, render)
 
     def _make_world(self) -> World:
-        world = World(self.robot, model=shapes_model(self.robot, FOURTH))
+        world = World(self.robot, another=FOURTH)
         self._headlight = world.model.vis.headlight.diffuse.copy()
         return world
 
