@@ -288,4 +288,4 @@ $('remark').addEventListener('change', () => {
 });
 $('show').addEventListener('click', () => { if ($('shown').value) say({ type: 'prompt', words: $('shown').value }); });
 setInterval(tell, HELD_MS);
-connect();
+addEventListener('DOMContentLoaded', connect);  // once talk.js is there, too
