@@ -85,6 +85,8 @@ def posture(robot: Annotated[str, typer.Argument(
     grippers = [name for name in found.joint_names if name not in proposal.home]
     say('# damping of the joints: ' + ', '.join(
         f'{name} {value:g}' for name, value in proposal.damping.items()))
-    say(yaml.safe_dump({'teleoperation': {
+    text = yaml.safe_dump({'teleoperation': {
         'gripper': grippers[0] if grippers else '', 'stiffness': proposal.stiffness,
-        'home': proposal.home}}, sort_keys=False, default_flow_style=None, width=10_000).strip())
+        'home': proposal.home}}, sort_keys=False, default_flow_style=None, width=10_000)
+    for line in text.splitlines():
+        say(line)
