@@ -13,7 +13,7 @@ from gato_ros.tools.console import say
 if TYPE_CHECKING:
     from gato_ros.descriptions.arm import Arm
 
-app = typer.Typer(help="A robot's YAML file from a URDF or a MuJoCo model.",
+app = typer.Typer(help="A robot's YAML file: from a URDF or a MuJoCo model, and its rest posture.",
                   no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -70,3 +70,23 @@ def _write(arm: Arm, file: Path, out: Path | None, interface: Interface,
     joints, chain = len(arm.joints), text.count('\n  - {xyz')
     say(f'{target}: {joints} joints, a chain of {chain} links, no cameras yet. Fill in what its '
         'comments name, and check each limit against the data sheet')
+
+
+@app.command('posture')
+def posture(robot: Annotated[str, typer.Argument(
+        help='YAML file with simulation and kinematics, or a name in config/robots.')]) -> None:
+    """Propose where a simulated arm rests, its damping and stiffness: lines for its YAML file."""
+    import yaml
+
+    from gato_ros.domains.stacking.bodies.posture import propose
+    from gato_ros.robot import load_robot
+    found = load_robot(robot)
+    proposal = propose(found)
+    grippers = [name for name in found.joint_names if name not in proposal.home]
+    say('# damping of the joints: ' + ', '.join(
+        f'{name} {value:g}' for name, value in proposal.damping.items()))
+    text = yaml.safe_dump({'teleoperation': {
+        'gripper': grippers[0] if grippers else '', 'stiffness': proposal.stiffness,
+        'home': proposal.home}}, sort_keys=False, default_flow_style=None, width=10_000)
+    for line in text.splitlines():
+        say(line)

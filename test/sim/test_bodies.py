@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from gato_ros.config import ConfigError, data_path
+from gato_ros.config import ConfigError, data_path, to_dict
 from gato_ros.domains.registry import domain_of, find_task, load_domain
+from gato_ros.domains.stacking.bodies.posture import propose
 from gato_ros.domains.stacking.env import StackingEnv
 from gato_ros.domains.stacking.tasks import load_task
 from gato_ros.domains.wrappers import open_environment
 from gato_ros.evaluation.actors import ExpertActor, Scene
 from gato_ros.evaluation.rollout import rollout
 from gato_ros.kinematics import Chain
-from gato_ros.robot import load_robot
+from gato_ros.robot import TeleoperationSpec, load_robot
 
 pytestmark = pytest.mark.sim
 
@@ -121,13 +124,38 @@ def test_a_gripper_that_closes_by_a_positive_command_is_opened_by_a_negative_one
     assert rollout(scene, ExpertActor(), 'expert').success
 
 
+def test_the_proposed_posture_and_gains_stack_too(tmp_path: Path) -> None:
+    """As whoever brings an arm does it: `gato-ros robot posture`, and its lines into the file."""
+    bare = load_robot('gen3_sim')
+    proposal = propose(bare)
+    joints = tuple(dataclasses.replace(joint, damping=proposal.damping.get(joint.name, 100.0))
+                   for joint in bare.joints)
+    manner = TeleoperationSpec(proposal.stiffness, proposal.home, 'gripper_finger')
+    robot = dataclasses.replace(bare, joints=joints, teleoperation=manner)
+    file = tmp_path / 'mine.yaml'
+    file.write_text(yaml.safe_dump(to_dict(robot)), encoding='utf-8')
+    domain, task = find_task('stack_wide', str(file))
+    scene = Scene(domain, open_environment(domain), 'stack_wide', task, 10_000)
+    assert rollout(scene, ExpertActor(), 'expert').success
+
+
+def test_a_place_out_of_reach_has_no_posture() -> None:
+    robot = load_robot('gen3_sim')
+    short = dataclasses.replace(robot, joints=tuple(
+        dataclasses.replace(joint, position=(-0.2, 0.2), margin=0.0)
+        if joint.name.startswith('joint') else joint for joint in robot.joints))
+    with pytest.raises(ConfigError, match='no posture was found'):
+        propose(short)
+
+
 def test_servos_of_other_names_become_motors(changed) -> None:
     """As in MuJoCo Menagerie: the actuator is a position servo and is called elbow."""
     file = changed(in_model=('<motor name="elbow_joint" joint="elbow_joint"/>',
                              '<position name="elbow" joint="elbow_joint" kp="3500"/>'))
     world = StackingEnv(load_robot(file), load_task('stack_wide'), render=False).world
-    assert world.model.actuator('elbow_joint').gainprm[0] == 1.0
-    assert world.model.actuator('elbow_joint').biasprm[1] == 0.0
+    world.data.ctrl[world.model.actuator('elbow_joint').id] = 7.0
+    world.forward()
+    assert world.data.actuator('elbow_joint').force[0] == pytest.approx(7.0)
 
 
 @pytest.mark.parametrize(('in_yaml', 'in_model', 'said'), [
@@ -146,7 +174,7 @@ def test_servos_of_other_names_become_motors(changed) -> None:
       'wrist_3_joint, controller: effort_controller, position: [-1.0, 1.0]'), ('', ''),
      'cannot turn a hand that points down by a quarter turn'),
     (('  gripper: gripper_finger\n', ''), ('', ''), 'which joint is its gripper'),
-    (('interface: effort', 'interface: velocity'), ('', ''), 'interface effort'),
+    (('interface: effort', 'interface: position'), ('', ''), 'interface effort'),
     (('  mount: attachment_site', '  mount: attachment_site\n  gap: [[0.0, 0.1], [0.0, 0.0]]'),
      ('', ''), 'simulation.gap'),
 ])
