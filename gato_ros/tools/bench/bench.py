@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from gato_ros.policy import cpu, cuda
+from gato_ros.policy import cpu, device
 from gato_ros.policy.engine import EngineError
 from gato_ros.tools.bench import plot
 from gato_ros.tools.bench.growth import growth, long_run
@@ -63,7 +63,7 @@ def machine(settings: BenchSettings) -> dict[str, Any]:
     bandwidth: float | None = None
     with contextlib.suppress(EngineError):
         bandwidth = round((cpu.read_bandwidth(settings.threads) if settings.device == 'cpu' else
-                           cuda.read_bandwidth(settings.device)) / 1e9, 2)
+                           device.read_bandwidth(settings.device)) / 1e9, 2)
     lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     name = next((line.split(': ')[1] for line in lines if line.startswith('model name')), '')
     return {'processor': name or platform.machine(), 'cores': os.cpu_count(),

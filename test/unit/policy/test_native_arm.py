@@ -10,8 +10,9 @@ import torch
 from native_file import WritingEngine
 from test_engine import ODD, scores_of
 
+from gato_ros.compiled import FLAGS
 from gato_ros.model.gato import Gato
-from gato_ros.policy.cpu import FLAGS, SOURCES
+from gato_ros.policy.cpu import SOURCE
 
 COMPILER, EMULATOR, LIBRARIES = 'aarch64-linux-gnu-g++', 'qemu-aarch64', '/usr/aarch64-linux-gnu'
 BOUNDS = {('float32', False): 1e-4, ('bfloat16', True): 0.2, ('int8', False): 1.5}
@@ -25,7 +26,7 @@ def program(tmp_path_factory):
                         'apt-get install g++-aarch64-linux-gnu qemu-user')
     made = tmp_path_factory.mktemp('arm') / 'engine'
     flags = [flag for flag in FLAGS if flag not in ('-march=native', '-shared', '-fopenmp')]
-    subprocess.run([COMPILER, *flags, '-march=armv8-a', '-Wno-unknown-pragmas', f'-I{SOURCES}',
+    subprocess.run([COMPILER, *flags, '-march=armv8-a', '-Wno-unknown-pragmas', f'-I{SOURCE.parent}',
                     str(Path(__file__).parents[1] / 'helpers' / 'native_main.cpp'),
                     '-o', str(made)], check=True)
     return made
