@@ -41,7 +41,7 @@ def requirements() -> list[str]:
 
 setup(
     name=NAME,
-    version='0.3.0',
+    version='0.4.0',
     description='An open generalist robot agent: one Gato-style transformer in a ROS 2 package.',
     author='The gato_ros developers',
     maintainer='The gato_ros developers',

@@ -1,3 +1,3 @@
 """An open generalist robot agent: one Gato-style transformer in a ROS 2 package."""
 
-__version__ = '0.3.0'
+__version__ = '0.4.0'

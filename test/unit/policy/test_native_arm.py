@@ -26,7 +26,8 @@ def program(tmp_path_factory):
                         'apt-get install g++-aarch64-linux-gnu qemu-user')
     made = tmp_path_factory.mktemp('arm') / 'engine'
     flags = [flag for flag in FLAGS if flag not in ('-march=native', '-shared', '-fopenmp')]
-    subprocess.run([COMPILER, *flags, '-march=armv8-a', '-Wno-unknown-pragmas', f'-I{SOURCE.parent}',
+    subprocess.run([COMPILER, *flags, '-march=armv8-a', '-Wno-unknown-pragmas',
+                    f'-I{SOURCE.parent}',
                     str(Path(__file__).parents[1] / 'helpers' / 'native_main.cpp'),
                     '-o', str(made)], check=True)
     return made
