@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gato_ros.config import ConfigError
@@ -20,7 +21,7 @@ def domains_of(mixture: Mixture, settings: TrainSettings, former: CheckpointConf
                ) -> dict[str, DomainConfig]:
     """Return the domains of a run: those of its sources, and what it began with still knows."""
     known = dict(former.domains) if former else {}
-    known |= {source.name: _config(source, settings, known.get(source.name))
+    known |= {source.name: _config(source, settings, known.get(source.name), _learnt(source, known))
               for source in mixture.sources}
     for source in mixture.sources:
         for name in _spoken_to(mixture, known, source.settings.wordings):
@@ -37,13 +38,20 @@ def _spoken_to(mixture: Mixture, known: dict[str, DomainConfig], domain: str) ->
     return of_run | {name for name in known if name.split('/')[0] == domain}
 
 
-def _config(source: Source, settings: TrainSettings, former: DomainConfig | None) -> DomainConfig:
+def _learnt(source: Source, known: Mapping[str, DomainConfig]) -> DomainConfig | None:
+    """Return what a run begins with of a source: by its name, or by its very specification."""
+    return known.get(source.name) or next(
+        (domain for domain in known.values() if domain.timestep == source.spec), None)
+
+
+def _config(source: Source, settings: TrainSettings, former: DomainConfig | None,
+            learnt: DomainConfig | None) -> DomainConfig:
     own = source.settings
     window = own.window_timesteps
     if window is None and own.folders:  # words stand in a window of any length
         window = settings.window_timesteps
     if own.folders and own.timesteps == 1:
-        window = _seen(source.name, window, former)
+        window = _seen(source.name, window, learnt)
     if own.wordings:
         window = 2  # what was said, and what it means
     temperature = settings.temperature if own.temperature is None else own.temperature
@@ -57,12 +65,12 @@ def _config(source: Source, settings: TrainSettings, former: DomainConfig | None
                         former.wordings if former else '')
 
 
-def _seen(name: str, window: int | None, former: DomainConfig | None) -> int | None:
+def _seen(name: str, window: int | None, learnt: DomainConfig | None) -> int | None:
     """Return the window of a source whose sequences hold one timestep; ``window`` was asked for.
 
     Raises ConfigError for more than one, unless what the run begins with has learnt to see it.
     """
-    if former is not None and former.window_timesteps != 1:
+    if learnt is not None and learnt.window_timesteps != 1:
         return window
     if window is not None and window > 1:
         raise ConfigError(

@@ -56,7 +56,7 @@ def test_collect_train_and_evaluate_by_a_file_alone(
         if name == 'pole':
             assert info.normalised == pytest.approx((info.score - 21) / 479)
     run.write_text(f'model: tiny\nmixture:\n- {{domain: {world}, folders: [{tmp_path / "data"}], '
-                   'prompt_fraction: 0.0, auxiliary: false}\nsteps: 4\nbatch: 8\n'
+                   'prompt_fraction: 0.0, timesteps: 2, auxiliary: false}\nsteps: 4\nbatch: 8\n'
                    'precision: float32\nwindow_timesteps: 2\n')
     if name == 'dict':  # half of its episodes are lost ones, of which a domain learns nothing
         won = [path for path, info in list_episodes(tmp_path / 'data') if info.success]
