@@ -21,8 +21,8 @@ def domains_of(mixture: Mixture, settings: TrainSettings, former: CheckpointConf
                ) -> dict[str, DomainConfig]:
     """Return the domains of a run: those of its sources, and what it began with still knows."""
     known = dict(former.domains) if former else {}
-    known |= {source.name: _config(source, settings, known.get(source.name), _learnt(source, known))
-              for source in mixture.sources}
+    known |= {source.name: _config(source, settings, known.get(source.name),
+                                   _learnt(source, known)) for source in mixture.sources}
     for source in mixture.sources:
         for name in _spoken_to(mixture, known, source.settings.wordings):
             known[name] = replace(known[name], wordings=source.name)
