@@ -59,7 +59,7 @@ class EpisodeRecipe:
     policy_share: float = 0.7
     longest_s: float = 1800.0
 
-    def settings(self, source: SourceSettings, out: Path, workers: int, ray: str
+    def settings(self, source: SourceSettings, out: Path, workers: int, ray: str = ''
                  ) -> CollectSettings:
         """Return what is collected for a line; ConfigError or DomainError where it cannot be."""
         name = source.domain or domain_of(source.robot)
