@@ -178,7 +178,8 @@ class WindowSource:
                                'training-only targets; set it to false')
         names = sorted(data[0])
         table = np.concatenate([np.concatenate([d[n] for n in names], axis=1) for d in data])
-        known = np.ma.masked_invalid(table)  # an unknown value counts for nothing
+        # An unknown value counts for nothing.
+        known = np.ma.masked_invalid(table) if np.isnan(table).any() else table
         mean, std = (np.ma.filled(part, 0.0) for part in (known.mean(0), known.std(0)))
         return Targets({n: data[0][n].shape[1] for n in names}, mean, np.maximum(std, 1e-3))
 
