@@ -100,9 +100,8 @@ def shapes_model(robot: RobotSpec, another: str = '') -> mujoco.MjModel:
 
 def apply(model: mujoco.MjModel, shapes: Mapping[str, Shape], robot: RobotSpec) -> None:
     """Give the blocks of ``robot``'s shapes_model these shapes; each weighs what a cube does."""
-    another = [name for name in (model.body(i).name for i in range(model.nbody))
-               if name in shapes and name not in BLOCKS]
-    variant = _compile(tuple(shapes.items()), arm_of(robot), *another)
+    another = next((name for name in shapes if name not in BLOCKS), '')
+    variant = _compile(tuple(shapes.items()), arm_of(robot), another)
     for field in _FIELDS:
         getattr(model, field)[:] = getattr(variant, field)
 

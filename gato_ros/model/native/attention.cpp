@@ -98,13 +98,12 @@ namespace {
 struct Head {
     const Shape s;
     const int key, length, wide, count;  // wide: the length, rounded up
-    std::vector<float> keys, values, places, shifted, query, place, scores, turned, weights, slopes;
-    std::vector<float> own_places, to_query, to_place;
+    std::vector<float> keys, values, places, query, place, scores, turned;
 
     explicit Head(const Shape& shape)
         : s(shape), key(s.key), length(s.length), wide(up(s.length)), count(s.outputs),
           keys(key * wide), values(key * wide), places(key * wide), query(count * key),
-          place(count * key), scores(count * wide), turned(count * wide), slopes(count * wide) {}
+          place(count * key), scores(count * wide), turned(count * wide) {}
 
     static void turn(const float* from, int64_t row, int count, int key, int wide, float* to) {
         for (int j = 0; j < count; j++)

@@ -155,8 +155,6 @@ void load_row(const Weight* from, Lane (&row)[WIDE]) {
             row[v] = (Lane)(both << 16);
             row[v + 1] = (Lane)(both & 0xffff0000u);
         }
-    } else if constexpr (std::is_same<Weight, Byte>::value) {
-        for (int v = 0; v < WIDE; v++) row[v] = load(from + v * LANES);
     } else {
         for (int v = 0; v < WIDE; v++) row[v] = load(from + v * LANES);
     }
